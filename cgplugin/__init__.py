@@ -1,0 +1,25 @@
+"""Learned, coarse-grained molecular dynamics: molecule to beads to networks to TorchScript to properties.
+
+The names below are imported when they are first used, so that ``import cgplugin`` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+from .molecular_system import MolecularSystem
+
+if TYPE_CHECKING:
+    from .coarsening import CoarseGraining, coarsen
+    from .learned_model import LearnedModel
+
+__version__ = "0.1.0"
+__all__ = ["CoarseGraining", "LearnedModel", "MolecularSystem", "UserError", "__version__", "coarsen"]
+
+_HOMES = {"coarsen": "coarsening", "CoarseGraining": "coarsening", "LearnedModel": "learned_model"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cgplugin' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

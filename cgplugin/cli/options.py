@@ -1,0 +1,102 @@
+"""Options that commands share, and options made from a dataclass, so that they are listed in one place only."""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+
+from cgplugin.errors import UserError, one_line
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_option(function: Command) -> Command:
+    """Add ``--config FILE``: a YAML mapping of option names to values; what is typed on the command line wins."""
+
+    def load(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.default_map = {**(ctx.default_map or {}), **_read_config(ctx, value)}
+
+    return click.option(
+        "--config",
+        type=click.Path(),
+        callback=load,
+        is_eager=True,
+        expose_value=False,
+        help="YAML file with values for these options.",
+    )(function)
+
+
+def _read_config(ctx: click.Context, path: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a readable YAML file ({one_line(error)})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping of option names to values")
+    known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name}
+    values = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            raise UserError(f"{path}: unknown option {key!r}, the options are {', '.join(sorted(known))}")
+        values[name] = value
+    return values
+
+
+def dataclass_options(cls: type) -> Callable[[Command], Command]:
+    """Add an option for every field of a dataclass; ``metadata={"help": ...}`` is its help text.
+
+    The command gets the values as keyword arguments of the fields' names; see `from_options`. An option that was not
+    given has the value None, so that presets can tell it from one that was.
+    """
+    hints = typing.get_type_hints(cls)
+
+    def decorate(function: Command) -> Command:
+        for item in reversed(dataclasses.fields(cls)):
+            flag = "--" + item.name.replace("_", "-")
+            kind: Any = hints[item.name]
+            arguments = [a for a in typing.get_args(kind) if a is not type(None)]
+            if typing.get_origin(kind) is typing.Literal:
+                kind = click.Choice([str(a) for a in typing.get_args(kind)])
+            elif arguments:
+                kind = arguments[0]
+            shown = (
+                "" if item.default is dataclasses.MISSING or item.default is None else f"  [{item.default}]"
+            )
+            if kind is bool:
+                flag = f"{flag}/--no-{item.name.replace('_', '-')}"
+            function = click.option(
+                flag, item.name, type=kind, default=None, help=item.metadata["help"] + shown
+            )(function)
+        return function
+
+    return decorate
+
+
+def from_options(cls: type[Any], values: dict[str, Any], **presets: Any) -> Any:
+    """Build the dataclass from the options that were given, the presets and its own defaults, in this order.
+
+    Raises
+    ------
+    UserError
+        Where the dataclass refuses a value.
+    """
+    given = {
+        item.name: values[item.name] for item in dataclasses.fields(cls) if values.get(item.name) is not None
+    }
+    return cls(**{**presets, **given})
+
+
+def show_progress() -> bool:
+    """Whether progress bars are of use: only on a terminal."""
+    return sys.stderr.isatty()

@@ -1,0 +1,1 @@
+"""Force fields that the package brings, as data: ``polymer.json`` (single bead-spring chains in implicit solvent)."""

@@ -25,9 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem}-", suffix=f".tmp{target.suffix}", dir=target.parent
-        )
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=f".tmp{target.suffix}", dir=target.parent)
         os.close(handle)
         Path(name).chmod(0o666 & ~_umask())
     except OSError as error:

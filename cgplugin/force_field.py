@@ -140,9 +140,7 @@ class BeadSpringForceField:
             raise UserError(f"{self.source}: unknown bead type {name!r}, the bead types are {known}")
         for kind in self.atom_types.values():
             if not (kind.mass > 0 and kind.sigma > 0 and kind.epsilon >= 0):
-                raise UserError(
-                    f"{self.source}: bead type {kind.name!r} needs mass > 0, sigma > 0 and epsilon >= 0"
-                )
+                raise UserError(f"{self.source}: bead type {kind.name!r} needs mass > 0, sigma > 0 and epsilon >= 0")
         if not (self.dynamics.time_step > 0 and self.dynamics.temperature > 0 and self.dynamics.friction > 0):
             raise UserError(f"{self.source}: temperature, friction and timestep must be positive")
 
@@ -200,9 +198,7 @@ def built_in(name: str = "polymer") -> BeadSpringForceField:
         If there is none of that name; the message lists those there are.
     """
     folder = resources.files("cgplugin") / "force_fields"
-    known = sorted(
-        item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")
-    )
+    known = sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
     if name not in known:
         raise UserError(f"unknown force field {name!r}: give a file or one of {', '.join(known)}")
     with resources.as_file(folder / f"{name}.json") as path:

@@ -98,15 +98,11 @@ class MolecularSystem:
             )
         if len(bad := np.flatnonzero(((bonds < 0) | (bonds >= n_atoms)).any(axis=1))):
             i, j = bonds[bad[0]]
-            raise UserError(
-                f"{self.name}: bond {bad[0]} joins atoms {i} and {j}, but the atoms are 0 to {n_atoms - 1}"
-            )
+            raise UserError(f"{self.name}: bond {bad[0]} joins atoms {i} and {j}, but the atoms are 0 to {n_atoms - 1}")
         if len(bad := np.flatnonzero(bonds[:, 0] == bonds[:, 1])):
             raise UserError(f"{self.name}: bond {bad[0]} joins atom {bonds[bad[0], 0]} to itself")
         if len(bonds):
-            _, first, counts = np.unique(
-                np.sort(bonds, axis=1), axis=0, return_index=True, return_counts=True
-            )
+            _, first, counts = np.unique(np.sort(bonds, axis=1), axis=0, return_index=True, return_counts=True)
             if len(bad := first[counts > 1]):
                 i, j = bonds[bad[0]]
                 raise UserError(f"{self.name}: the bond between atoms {i} and {j} is listed twice")
@@ -181,9 +177,7 @@ class MolecularSystem:
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: an entry has the wrong form ({' '.join(str(error).split())})"
-            ) from error
+            raise UserError(f"{path}: an entry has the wrong form ({' '.join(str(error).split())})") from error
 
 
 def _read_only(values: ArrayLike, dtype: type) -> NDArray[Any]:

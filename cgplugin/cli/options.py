@@ -70,14 +70,12 @@ def dataclass_options(cls: type) -> Callable[[Command], Command]:
                 kind = click.Choice([str(a) for a in typing.get_args(kind)])
             elif arguments:
                 kind = arguments[0]
-            shown = (
-                "" if item.default is dataclasses.MISSING or item.default is None else f"  [{item.default}]"
-            )
+            shown = "" if item.default is dataclasses.MISSING or item.default is None else f"  [{item.default}]"
             if kind is bool:
                 flag = f"{flag}/--no-{item.name.replace('_', '-')}"
-            function = click.option(
-                flag, item.name, type=kind, default=None, help=item.metadata["help"] + shown
-            )(function)
+            function = click.option(flag, item.name, type=kind, default=None, help=item.metadata["help"] + shown)(
+                function
+            )
         return function
 
     return decorate
@@ -91,9 +89,7 @@ def from_options(cls: type[Any], values: dict[str, Any], **presets: Any) -> Any:
     UserError
         Where the dataclass refuses a value.
     """
-    given = {
-        item.name: values[item.name] for item in dataclasses.fields(cls) if values.get(item.name) is not None
-    }
+    given = {item.name: values[item.name] for item in dataclasses.fields(cls) if values.get(item.name) is not None}
     return cls(**{**presets, **given})
 
 

@@ -1,0 +1,63 @@
+"""All networks of a learned simulator as one module, which is trained and exported together."""
+
+import torch
+from torch import Tensor, nn
+
+from .dynamics import DynamicsGNN, Prediction, Scales
+from .embedding import EmbeddingGNN
+from .options import NetworkOptions
+
+
+class LearnedNetworks(nn.Module):
+    """Embedding GNN and Dynamics GNN.
+
+    Parameters
+    ----------
+    n_atom_types, n_bond_types, n_history : int
+    cutoff : float
+        nm.
+    mean_atom_mass : float
+        g/mol.
+    options : NetworkOptions
+    scales : Scales
+    """
+
+    def __init__(
+        self,
+        *,
+        n_atom_types: int,
+        n_bond_types: int,
+        n_history: int,
+        cutoff: float,
+        mean_atom_mass: float,
+        options: NetworkOptions,
+        scales: Scales,
+    ) -> None:
+        super().__init__()
+        self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
+        self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales)
+
+    @torch.jit.export
+    def embed(
+        self,
+        atom_types: Tensor,
+        atom_masses: Tensor,
+        bonds: Tensor,
+        bond_types: Tensor,
+        mapping: Tensor,
+        n_beads: int,
+    ) -> Tensor:
+        """Bead embeddings, once per system; see `EmbeddingGNN.forward`."""
+        return self.embedding(atom_types, atom_masses, bonds, bond_types, mapping, n_beads)
+
+    def forward(
+        self,
+        embedding: Tensor,
+        masses: Tensor,
+        displacements: Tensor,
+        edge_index: Tensor,
+        separations: Tensor,
+        edge_kinds: Tensor,
+    ) -> Prediction:
+        """Distribution of the next step; see `DynamicsGNN.forward`."""
+        return self.dynamics(embedding, masses, displacements, edge_index, separations, edge_kinds)

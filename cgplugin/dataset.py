@@ -93,8 +93,8 @@ class Batch(NamedTuple):
     edge_kinds: Tensor
 
 
-class WindowDataset(Dataset[Sample]):
-    """Windows of k + 2 frames, one learned time step apart, of all systems.
+class WindowDataset(Dataset[Batch]):
+    """Windows of k + 2 frames, one learned time step apart, of all systems; indexed by lists of `Request`.
 
     Parameters
     ----------
@@ -140,8 +140,11 @@ class WindowDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return int(self.n_windows.sum())
 
-    def __getitem__(self, request: Request) -> Sample:
-        """Read the windows, augment them and find their edges."""
+    def __getitem__(self, requests: Sequence[Request]) -> Batch:
+        """Read the windows, augment them, find their edges and join them."""
+        return self._join([self._sample(request) for request in requests])
+
+    def _sample(self, request: Request) -> Sample:
         trajectory = self.trajectories[request.system]
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence(request.seed)))
         # k displacements, then the present, then the target
@@ -188,8 +191,7 @@ class WindowDataset(Dataset[Sample]):
         ]
         return join(parts, [graph.n_beads] * len(parts))
 
-    def collate(self, samples: Sequence[Sample]) -> Batch:
-        """Join the samples into one graph."""
+    def _join(self, samples: Sequence[Sample]) -> Batch:
         systems = sorted({sample.system for sample in samples})
         sizes = [self.graphs[system].n_beads for system in systems]
         first_row = dict(zip(systems, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))

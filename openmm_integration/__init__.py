@@ -1,0 +1,26 @@
+"""Everything that meets OpenMM: ground-truth generation, the learned integrator, simulations and reporters.
+
+The names below are imported when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cg_system import CoarseSystem
+    from .integrator import LearnedIntegrator
+    from .simulation import learned_simulation
+
+__all__ = ["CoarseSystem", "LearnedIntegrator", "learned_simulation"]
+
+_HOMES = {
+    "CoarseSystem": "cg_system",
+    "LearnedIntegrator": "integrator",
+    "learned_simulation": "simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'openmm_integration' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,9 @@
+"""Reads what LAMMPS writes: data files and text dumps. Needs numpy only."""
+
+from .box import Box
+from .data import LammpsData, read_data
+from .dump import Dump, Frame, open_dump
+from .errors import LammpsFormatError
+from .units import UnitStyle, unit_style
+
+__all__ = ["Box", "Dump", "Frame", "LammpsData", "LammpsFormatError", "UnitStyle", "open_dump", "read_data", "unit_style"]

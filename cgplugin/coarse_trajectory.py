@@ -116,9 +116,7 @@ def coarsen_frames(
         yield FrameBlock(beads, block.box_vectors), cg.internal_rg2(fine)
 
 
-def coarsen_trajectory(
-    cg: CoarseGraining, trajectory: FineTrajectory, scratch: Path | None = None
-) -> CoarseTrajectory:
+def coarsen_trajectory(cg: CoarseGraining, trajectory: FineTrajectory, scratch: Path | None = None) -> CoarseTrajectory:
     """Read a fine trajectory, a block at a time, into the path of its beads.
 
     Parameters

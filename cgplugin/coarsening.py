@@ -261,4 +261,3 @@ def _apply(matrix: csr_matrix, values: NDArray[np.float64]) -> NDArray[np.float6
     n_frames, n_atoms, width = values.shape
     columns = np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(n_atoms, n_frames * width)
     return np.ascontiguousarray((matrix @ columns).reshape(matrix.shape[0], n_frames, width).transpose(1, 0, 2))
-

@@ -150,11 +150,9 @@ class WindowDataset(Dataset[Batch]):
         # k displacements, then the present, then the target
         shifts = np.arange(self.n_history + 2) * self.stride
         frames = request.frames[:, None] + shifts
-        now = request.frames + self.n_history * self.stride
         if self.augmentation.time_reversal:
             backwards = random.random(len(frames)) < 0.5
             frames[backwards] = frames[backwards, ::-1]
-            now = frames[:, -2]
         windows = np.asarray(trajectory.positions[frames.reshape(-1)], dtype=np.float64)
         windows = windows.reshape(*frames.shape, *windows.shape[1:])
         if self.augmentation.noise:
@@ -163,7 +161,7 @@ class WindowDataset(Dataset[Batch]):
         moved = np.diff(windows, axis=1)
         displacements = moved[:, -2::-1].transpose(0, 2, 1, 3)
         target = moved[:, -1] - moved[:, -2]
-        edges = self._edges(request.system, windows[:, -2], now)
+        edges = self._edges(request.system, windows[:, -2], frames[:, -2])
         if self.augmentation.rotate:
             turns = Rotation.random(len(frames), random=random).as_matrix()
             displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
@@ -177,7 +175,7 @@ class WindowDataset(Dataset[Batch]):
             len(frames),
             torch.tensor(displacements.reshape(n_beads, self.n_history, 3), dtype=torch.float32),
             torch.tensor(target.reshape(n_beads, 3), dtype=torch.float32),
-            torch.tensor(trajectory.internal_rg2[now].reshape(n_beads), dtype=torch.float32),
+            torch.tensor(trajectory.internal_rg2[frames[:, -1]].reshape(n_beads), dtype=torch.float32),
             edges,
         )
 
@@ -262,4 +260,3 @@ def fixed_batches(dataset: WindowDataset, windows_per_system: int, systems_per_b
         for system, n in enumerate(dataset.n_windows)
     ]
     return [requests[i : i + systems_per_batch] for i in range(0, len(requests), systems_per_batch)]
-

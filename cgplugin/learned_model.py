@@ -184,4 +184,6 @@ class LearnedModel:
     def predict(self, embedding: Tensor, masses: Tensor, displacements: Tensor, edges: Edges) -> Prediction:
         """Distribution of the next step; see `cgplugin.networks.DynamicsGNN.forward`."""
         with torch.inference_mode():
-            return Prediction(*self._networks(embedding, masses, displacements, edges.index, edges.separations, edges.kinds))
+            return Prediction(
+                *self._networks(embedding, masses, displacements, edges.index, edges.separations, edges.kinds)
+            )

@@ -31,9 +31,7 @@ def fit_scales(trajectories: Sequence[CoarseTrajectory], stride: int, *, prior: 
         first = np.arange(trajectory.n_frames - 2 * stride)
         if len(first) > FRAMES_PER_SYSTEM:
             first = np.linspace(0, len(first) - 1, FRAMES_PER_SYSTEM).astype(int)
-        before, now, after = (
-            np.asarray(trajectory.positions[first + n * stride], dtype=np.float64) for n in range(3)
-        )
+        before, now, after = (np.asarray(trajectory.positions[first + n * stride], dtype=np.float64) for n in range(3))
         i, j = trajectory.cg.bonds.T
         bonds = now[:, i] - now[:, j]
         pull = np.zeros_like(now)
@@ -62,7 +60,9 @@ def fit_scales(trajectories: Sequence[CoarseTrajectory], stride: int, *, prior: 
     )
 
 
-def _fit(pull: NDArray[np.float64], displacement: NDArray[np.float64], change: NDArray[np.float64]) -> tuple[float, float]:
+def _fit(
+    pull: NDArray[np.float64], displacement: NDArray[np.float64], change: NDArray[np.float64]
+) -> tuple[float, float]:
     """Least squares, with the spring kept attractive and the damping within what is stable."""
     has_bonds = bool(np.any(pull))
     columns = [pull, displacement] if has_bonds else [displacement]

@@ -48,13 +48,11 @@ class Observation:
     state : LearnedState
         After the step.
     internal_rg2 : Tensor, shape (n_beads,)
-        Expected squared radius of gyration of the beads *before* the step, whose positions are ``before``.
-    before : LearnedState
+        Expected squared radius of gyration of the beads' atoms about the beads' centres after the step, nm^2.
     """
 
     state: LearnedState
     internal_rg2: Tensor
-    before: LearnedState
 
 
 class LearnedSimulator:
@@ -97,7 +95,9 @@ class LearnedSimulator:
         for cg, box in zip(self.systems, boxes, strict=True):
             if (box is not None) != model.description.periodic:
                 kind = ("without", "with") if model.description.periodic else ("with", "without")
-                raise UserError(f"{cg.system.name}: a system {kind[0]} a box, but {model.source} was trained {kind[1]} one")
+                raise UserError(
+                    f"{cg.system.name}: a system {kind[0]} a box, but {model.source} was trained {kind[1]} one"
+                )
             if box is not None and cutoff > 0.5 * (height := box_heights(np.asarray(box, dtype=float)).min()):
                 raise UserError(
                     f"{cg.system.name}: the model's cutoff of {cutoff:g} nm exceeds half of the smallest box height "
@@ -170,7 +170,7 @@ class LearnedSimulator:
             displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
         if not math.isfinite(float(positions.sum())):
             raise SimulationDivergedError(self._describe_divergence(positions, state.step + 1))
-        return Observation(LearnedState(positions, displacements, state.step + 1), prediction.internal_rg2, state)
+        return Observation(LearnedState(positions, displacements, state.step + 1), prediction.internal_rg2)
 
     def _noise(self, prediction: Prediction, edge_index: Tensor, step: int) -> Tensor:
         normal = torch.from_numpy(self.normal(step))

@@ -49,9 +49,7 @@ def structure_name(path: str | os.PathLike[str]) -> str:
     return path.resolve().parent.name if stem == TOPOLOGY_STEM else stem
 
 
-def load_structure(
-    path: str | os.PathLike[str], conventions: LammpsConventions = LammpsConventions()
-) -> Structure:
+def load_structure(path: str | os.PathLike[str], conventions: LammpsConventions = LammpsConventions()) -> Structure:
     """Read a LAMMPS data file, or a PDB file with a ``system.json`` beside it.
 
     Parameters
@@ -147,6 +145,4 @@ def _load_pdb(path: Path) -> Structure:
     if not np.isfinite(positions).all():
         atom = int(np.argwhere(~np.isfinite(positions))[0][0])
         raise UserError(f"{path}: the position of atom {atom} is not finite")
-    return Structure(
-        system, positions, None if box is None else reduce_box_vectors(box[0].astype(np.float64)), path
-    )
+    return Structure(system, positions, None if box is None else reduce_box_vectors(box[0].astype(np.float64)), path)

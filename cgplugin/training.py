@@ -28,7 +28,8 @@ from .errors import UserError
 from .files import read_json, replacing, write_json
 from .learned_model import LearnedModel, ModelDescription
 from .likelihood import negative_log_likelihood, size_loss
-from .networks import LearnedNetworks, NetworkOptions, Scales
+from .network_options import NetworkOptions
+from .networks import LearnedNetworks, Scales
 from .normalisation import fit_scales
 from .training_options import TrainingOptions
 from .vocabulary import Vocabulary
@@ -162,7 +163,7 @@ def train(
     training_set = WindowDataset(trajectories, vocabulary, augmentation=augmentation, **settings)
     validation_set = WindowDataset(validation, vocabulary, **settings)
 
-    folder = out.with_suffix(".training")
+    folder = working_folder(out)
     provenance = _provenance(options, network, trajectories, validation)
     unfinished = _prepare_folder(folder, provenance, restart)
 
@@ -198,6 +199,26 @@ def train(
         training={**provenance, "val_nll": float(torch.load(best, weights_only=True)["cgplugin_val_nll"])},
     )
     return LearnedModel.export(networks, description, out)
+
+
+def working_folder(out: Path) -> Path:
+    """Folder for checkpoints and logs of a training that writes ``out``."""
+    return out.with_suffix(".training")
+
+
+def check_output(out: Path) -> None:
+    """Find out before a long training whether its result can be written.
+
+    Raises
+    ------
+    UserError
+        If not.
+    """
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder, expected the name of a model file")
+    with replacing(working_folder(out) / ".writable") as temporary:
+        temporary.touch()
+    (working_folder(out) / ".writable").unlink()
 
 
 class _RecordLoss(lightning.Callback):

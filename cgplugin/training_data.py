@@ -91,6 +91,21 @@ def find_force_field(path: Path) -> BeadSpringForceField | None:
     return None
 
 
+def with_force_field_nearby(conventions: LammpsConventions, path: Path) -> LammpsConventions:
+    """Conventions of a LAMMPS file, completed by a ``forcefield.json`` near it where nothing was given."""
+    if conventions.force_field is None and conventions.units is None:
+        return replace(conventions, force_field=find_force_field(path))
+    return conventions
+
+
+def lammps_atom_types(trajectories: Sequence[CoarseTrajectory]) -> dict[str, str]:
+    """LAMMPS type numbers (as text) of the systems' force field to the names that the systems use."""
+    raw = trajectories[0].cg.system.force_field
+    if raw is None:
+        return {}
+    return {str(number): name for name, number in raw.get("lammps_type_ids", {}).items()}
+
+
 def load_data(
     folders: Sequence[DataFolder],
     *,
@@ -125,9 +140,7 @@ def load_data(
     result: list[CoarseTrajectory] = []
     held = 0
     for number, folder in enumerate(tqdm(folders, desc="reading", unit="system", disable=not progress)):
-        own = conventions
-        if own.force_field is None and own.units is None and is_data_file(folder.topology):
-            own = replace(own, force_field=find_force_field(folder.topology))
+        own = with_force_field_nearby(conventions, folder.topology)
         structure = load_structure(folder.topology, own)
         trajectory = open_trajectory(folder.trajectory, structure, own, interval)
         cg = coarsen(structure.system, atoms_per_bead, partition_seed)

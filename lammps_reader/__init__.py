@@ -6,4 +6,14 @@ from .dump import Dump, Frame, open_dump
 from .errors import LammpsFormatError
 from .units import UnitStyle, unit_style
 
-__all__ = ["Box", "Dump", "Frame", "LammpsData", "LammpsFormatError", "UnitStyle", "open_dump", "read_data", "unit_style"]
+__all__ = [
+    "Box",
+    "Dump",
+    "Frame",
+    "LammpsData",
+    "LammpsFormatError",
+    "UnitStyle",
+    "open_dump",
+    "read_data",
+    "unit_style",
+]

@@ -26,7 +26,9 @@ ATOM_STYLES: dict[str, tuple[str, ...]] = {
 """Columns before x y z, per atom style."""
 
 TOPOLOGY = {"Bonds": 2, "Angles": 3, "Dihedrals": 4, "Impropers": 4}
-COEFFICIENTS = re.compile(r"(Pair|PairIJ|Bond|Angle|Dihedral|Improper|\w+Torsion|BondBond\w*|BondAngle|\w+Angle) Coeffs$")
+COEFFICIENTS = re.compile(
+    r"(Pair|PairIJ|Bond|Angle|Dihedral|Improper|\w+Torsion|BondBond\w*|BondAngle|\w+Angle) Coeffs$"
+)
 LABELS = {"Atom": "atom", "Bond": "bond", "Angle": "angle", "Dihedral": "dihedral", "Improper": "improper"}
 _COUNT = re.compile(r"(\d+)\s+(atoms|bonds|angles|dihedrals|impropers)$")
 _TYPES = re.compile(r"(\d+)\s+(atom|bond|angle|dihedral|improper)\s+types$")
@@ -219,7 +221,8 @@ class _DataFile:
         start, rows = self.sections.get(name, (None, []))
         if expected is not None and len(rows) != expected:
             raise self.fail(
-                rows[-1][0] if rows else start, f"the section {name} has {len(rows)} rows, but the header says {expected}"
+                rows[-1][0] if rows else start,
+                f"the section {name} has {len(rows)} rows, but the header says {expected}",
             )
         return rows
 
@@ -257,9 +260,7 @@ class _DataFile:
         width = len(rows[0][1])
         self.atom_style = self.atom_style or self._guess_style(rows[0][0], width)
         if self.atom_style not in ATOM_STYLES:
-            raise self.fail(
-                None, f"unknown atom style {self.atom_style!r}: expected one of {', '.join(ATOM_STYLES)}"
-            )
+            raise self.fail(None, f"unknown atom style {self.atom_style!r}: expected one of {', '.join(ATOM_STYLES)}")
         leading = ATOM_STYLES[self.atom_style]
         if width not in (len(leading) + 3, len(leading) + 6):
             raise self.fail(
@@ -291,9 +292,7 @@ class _DataFile:
         return ids, columns, positions, images
 
     def _guess_style(self, line: int, width: int) -> str:
-        possible = {
-            style for style, leading in ATOM_STYLES.items() if width in (len(leading) + 3, len(leading) + 6)
-        }
+        possible = {style for style, leading in ATOM_STYLES.items() if width in (len(leading) + 3, len(leading) + 6)}
         if self.counts.get("bonds"):
             possible -= {"atomic", "charge"}
         # bond, angle and molecular have the same columns

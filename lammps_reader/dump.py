@@ -175,7 +175,9 @@ class Dump(Sequence[Frame]):
     def _read(self, place: _Place) -> Frame:
         names = place.columns
         if "id" not in names:
-            raise self._fail(place.line, "the dump has no column id, so that atoms cannot be told apart: add it to the dump")
+            raise self._fail(
+                place.line, "the dump has no column id, so that atoms cannot be told apart: add it to the dump"
+            )
         text = [n for n, name in enumerate(names) if name in _TEXT_COLUMNS]
         words = self._text[place.body].split()
         if len(words) != place.n_atoms * len(names):
@@ -208,7 +210,8 @@ class Dump(Sequence[Frame]):
                 return positions + np.stack([columns[flag] for flag in ("ix", "iy", "iz")], axis=1) @ place.box.vectors
             if any(place.box.periodic):
                 raise self._fail(
-                    place.line, "wrapped positions without image flags: write xu yu zu, or ix iy iz as well, in the dump"
+                    place.line,
+                    "wrapped positions without image flags: write xu yu zu, or ix iy iz as well, in the dump",
                 )
             return positions
         raise self._fail(place.line, f"the columns {' '.join(place.columns)} have no complete set of coordinates")

@@ -128,7 +128,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
             return known
         if has_history:
             columns = [self.getPerDofVariableByName(f"history{n}") for n in range(self.model.n_history)]
-            history = np.stack([np.array([tuple(row) for row in column], dtype=np.float64) for column in columns], axis=1)
+            history = np.stack(
+                [np.array([tuple(row) for row in column], dtype=np.float64) for column in columns], axis=1
+            )
             return LearnedState(torch.tensor(positions), torch.tensor(history), n_done)
         frames = self.cg.start_frames
         if frames is None:
@@ -166,7 +168,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
                 if isinstance(owner, openmm.Context) and getattr(owner, "_integrator", None) is self:
                     self._context = weakref.ref(owner)
                     return owner
-        raise UserError("this LearnedIntegrator is not bound to a Context: make a Simulation or a Context with it first")
+        raise UserError(
+            "this LearnedIntegrator is not bound to a Context: make a Simulation or a Context with it first"
+        )
 
 
 def _close(known: NDArray[np.float64], found: NDArray[np.float64]) -> bool:

@@ -3,6 +3,5 @@
 from .combined import LearnedNetworks
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
-from .options import PAPER, NetworkOptions
 
-__all__ = ["PAPER", "DynamicsGNN", "EmbeddingGNN", "LearnedNetworks", "NetworkOptions", "Prediction", "Scales"]
+__all__ = ["DynamicsGNN", "EmbeddingGNN", "LearnedNetworks", "Prediction", "Scales"]

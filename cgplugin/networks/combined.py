@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
-from .options import NetworkOptions
+from cgplugin.network_options import NetworkOptions
 
 
 class LearnedNetworks(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import InteractionLayer, mlp
-from .options import NetworkOptions
+from cgplugin.network_options import NetworkOptions
 
 N_RADIAL = 12
 """Radial basis functions on the distance of two beads."""
@@ -40,7 +40,7 @@ class Prediction(NamedTuple):
         Noise of the receiving bead i is scale_i (xi_i + sum over edges j -> i of mixing_ij xi_j), with xi standard normal.
         Zero on all edges but those of kind 1 and 2 (CG bonds and next-nearest neighbours along them).
     internal_rg2 : Tensor, shape (n_beads,)
-        Expected squared radius of gyration of each bead's atoms about the bead's centre, nm^2.
+        Expected squared radius of gyration of each bead's atoms about the bead's centre after the step, nm^2.
     """
 
     mean: Tensor
@@ -92,9 +92,7 @@ class DynamicsGNN(nn.Module):
         self.node_encoder = mlp(n_node, hidden, hidden, depth, function)
         self.edge_encoder = mlp(n_edge + 8, hidden, hidden, depth, function)
         self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.layers)])
-        self.node_decoder = mlp(
-            hidden, hidden, (n_history + 1) if self.equivariant else 6, depth, function, norm=False
-        )
+        self.node_decoder = mlp(hidden, hidden, (n_history + 1) if self.equivariant else 6, depth, function, norm=False)
         self.edge_decoder = mlp(hidden, hidden, 2, depth, function, norm=False)
         self.size_head = mlp(hidden, hidden, 1, depth, function, norm=False)
         with torch.no_grad():

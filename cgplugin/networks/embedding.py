@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import InteractionLayer, mlp
-from .options import NetworkOptions
+from cgplugin.network_options import NetworkOptions
 
 
 class EmbeddingGNN(nn.Module):
@@ -30,7 +30,9 @@ class EmbeddingGNN(nn.Module):
         self.bond_type = nn.Embedding(max(n_bond_types, 1), hidden)
         self.node_encoder = mlp(hidden + 1, hidden, hidden, depth, function)
         self.edge_encoder = mlp(hidden, hidden, hidden, depth, function)
-        self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.embedding_layers)])
+        self.layers = nn.ModuleList(
+            [InteractionLayer(hidden, depth, function) for _ in range(options.embedding_layers)]
+        )
         self.decoder = mlp(hidden, hidden, hidden, depth, function)
         self.register_buffer("mean_mass", torch.tensor(mean_mass, dtype=torch.float32))
 

@@ -1,0 +1,37 @@
+"""Options of the commands that read systems and trajectories."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def lammps_options(function: Command) -> Command:
+    """Add the options for what LAMMPS files leave out: units, MD time step, names of the types."""
+    for option in (
+        click.option(
+            "--force-field",
+            help="forcefield.json, or the name of one that comes with the package; names the atom types of LAMMPS files. "
+            "By default a forcefield.json in the data's folder or above it.",
+        ),
+        click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style."),
+        click.option(
+            "--lammps-units",
+            type=click.Choice(["lj", "real", "metal", "si"]),
+            help="Unit style of LAMMPS files that do not say it.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def conventions_from(lammps_units: str | None, md_time_step: float | None, force_field: str | None) -> Any:
+    """`LammpsConventions` from the options."""
+    from cgplugin import force_field as force_fields
+    from cgplugin.lammps_files import LammpsConventions
+
+    return LammpsConventions(
+        lammps_units, md_time_step, None if force_field is None else force_fields.find(force_field)
+    )

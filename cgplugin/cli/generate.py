@@ -1,0 +1,34 @@
+"""``cgplugin generate``: short MD with OpenMM."""
+
+from pathlib import Path
+
+import click
+
+from .options import show_progress
+
+
+@click.command("generate")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the systems.")
+@click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
+@click.option("--threads", type=int, help="Threads of the CPU platform; by default all cores.")
+@click.option("--seed", type=int, help="In place of the seed in SPEC.")
+@click.option("--n-systems", type=int, help="In place of the number of systems in SPEC.")
+def command(
+    spec: Path, out: Path, platform: str | None, threads: int | None, seed: int | None, n_systems: int | None
+) -> None:
+    """Generate short MD of the systems that SPEC describes, a folder per system below --out.
+
+    SPEC is a YAML file with any of these entries: force_field (file, or "polymer"), polymer_class (I or II), n_systems, n_units,
+    sequences, length, recording_interval, relaxation (times in tau or ps), seed, chains_per_context, name. Systems that are
+    there already are kept, so that an interrupted run goes on where it was.
+    """
+    from dataclasses import replace
+
+    from openmm_integration.generate import GenerateSpec, generate
+
+    settings = GenerateSpec.load(spec)
+    given = {name: value for name, value in (("seed", seed), ("n_systems", n_systems)) if value is not None}
+    settings = replace(settings, **given)
+    folders = generate(settings, out, platform=platform, threads=threads, progress=show_progress())
+    click.echo(f"{len(folders)} systems in {out}: {folders[0].name} to {folders[-1].name}")

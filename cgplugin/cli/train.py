@@ -1,0 +1,93 @@
+"""``cgplugin train``: from short MD to a model file."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cgplugin.network_options import NetworkOptions
+from cgplugin.training_options import TrainingOptions
+
+from .data_options import conventions_from, lammps_options
+from .options import config_option, dataclass_options, from_options, show_progress
+
+
+@click.command("train")
+@click.option("--data", multiple=True, required=True, metavar="DIR", help="Training data; may be given several times.")
+@click.option("--validation", multiple=True, metavar="DIR", help="Validation data; by default a share of the systems.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Model file to write.")
+@click.option(
+    "--preset",
+    type=click.Choice(["small", "paper"]),
+    default="small",
+    show_default=True,
+    help="Starting point of the options below: small trains on two cores in minutes; paper has the sizes of the paper.",
+)
+@click.option("--interval", type=float, help="Time between frames, ps or tau, where the files do not say it.")
+@click.option("--restart", is_flag=True, help="Throw away an unfinished training beside --out.")
+@click.option("--threads", type=int, help="Threads of torch; by default all cores.")
+@lammps_options
+@dataclass_options(TrainingOptions)
+@dataclass_options(NetworkOptions)
+@config_option
+def command(
+    data: tuple[str, ...],
+    validation: tuple[str, ...],
+    out: Path,
+    preset: str,
+    interval: float | None,
+    restart: bool,
+    threads: int | None,
+    lammps_units: str | None,
+    md_time_step: float | None,
+    force_field: str | None,
+    **options: Any,
+) -> None:
+    """Train a learned simulator on the systems below --data and write it to --out.
+
+    DIR holds what "cgplugin generate" wrote, or LAMMPS files (*.data with *.lammpstrj, also .gz or .bz2), at any depth.
+    Checkpoints and logs go to a folder beside --out; a killed training goes on where it was when started again.
+    """
+    import torch
+
+    from cgplugin import network_options, training, training_options
+    from cgplugin.errors import UserError
+    from cgplugin.training_data import find_data, lammps_atom_types, load_data
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"threads is {threads}, expected at least 1")
+        torch.set_num_threads(threads)
+    paper = preset == "paper"
+    settings = from_options(TrainingOptions, options, **(training_options.PAPER if paper else {}))
+    network = from_options(NetworkOptions, options, **(network_options.PAPER if paper else {}))
+    training.check_output(out)
+    conventions = conventions_from(lammps_units, md_time_step, force_field)
+    progress = show_progress()
+
+    def read(directories: tuple[str, ...], name: str) -> Any:
+        return load_data(
+            find_data(directories),
+            atoms_per_bead=settings.atoms_per_bead,
+            partition_seed=settings.partition_seed,
+            conventions=conventions,
+            interval=interval,
+            scratch=training.working_folder(out) / "beads" / name,
+            progress=progress,
+        )
+
+    trajectories = read(data, "training")
+    held_out = read(validation, "validation") if validation else None
+    click.echo(f"read {len(trajectories)} systems, {sum(t.n_frames for t in trajectories)} frames")
+    written = training.train(
+        trajectories,
+        out,
+        options=settings,
+        network=network,
+        validation=held_out,
+        lammps_atom_types=lammps_atom_types(trajectories),
+        restart=restart,
+        progress=progress,
+    )
+    click.echo(f"model:  {written}")
+    click.echo(f"logs:   {training.working_folder(out)}")

@@ -1,0 +1,48 @@
+"""Topologies of fine systems, and PDB files with bonds."""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from openmm import Vec3, app, unit
+
+from cgplugin.files import replacing
+from cgplugin.molecular_system import MolecularSystem
+
+
+def to_openmm_topology(system: MolecularSystem, box_vectors: NDArray[np.float64] | None = None) -> app.Topology:
+    """OpenMM topology of a fine system, with all bonds.
+
+    A chain per molecule and a residue per atom, both named by the atom's type: PDB readers want the names of the atoms of a
+    residue to differ.
+    """
+    topology = app.Topology()
+    atoms = []
+    chain, owner = None, -1
+    for number, (molecule, name) in enumerate(zip(system.molecules.tolist(), system.atom_types, strict=True)):
+        if chain is None or molecule != owner:
+            chain, owner = topology.addChain(), molecule
+        residue = topology.addResidue(name[:3], chain, id=str(number % 9999 + 1))
+        atoms.append(topology.addAtom(name[:4], None, residue))
+    for i, j in system.bonds.tolist():
+        topology.addBond(atoms[i], atoms[j])
+    if box_vectors is not None:
+        topology.setPeriodicBoxVectors(unit.Quantity([Vec3(*row) for row in box_vectors.tolist()], unit.nanometer))
+    return topology
+
+
+def write_pdb(path: str | os.PathLike[str], topology: app.Topology, positions: NDArray[np.float64]) -> None:
+    """Write a PDB file with CONECT records, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    topology : app.Topology
+        Its box, if any, is written too.
+    positions : array, shape (n_atoms, 3)
+        nm; shifted as a whole if they are too far from the origin for the format.
+    """
+    if np.abs(positions).max() > 900:
+        positions = positions - positions.mean(axis=0)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        app.PDBFile.writeFile(topology, unit.Quantity(positions, unit.nanometer), file, keepIds=True)

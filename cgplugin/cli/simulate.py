@@ -1,0 +1,108 @@
+"""``cgplugin simulate``: a trained model as an OpenMM simulation."""
+
+from pathlib import Path
+
+import click
+
+from .data_options import conventions_from
+from .options import config_option, show_progress
+
+
+@click.command("simulate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("structures", nargs=-1, required=True, metavar="STRUCTURE...")
+@click.option("--time", "duration", required=True, help="Time to simulate, in the unit of the model's data, or with a unit: 10ns.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--replicas", type=int, default=1, show_default=True, help="Independent runs of each structure.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of start velocities and noise.")
+@click.option("--report-interval", type=int, default=10, show_default=True, help="Learned steps between frames.")
+@click.option("--checkpoint-interval", type=int, help="Learned steps between checkpoints. [about 500]")
+@click.option("--wrap", is_flag=True, help="Write molecules wrapped into the box, for pictures.")
+@click.option("--start", type=click.Path(), help="Trajectory whose first frames start the simulation (one structure).")
+@click.option("--force-field", help="For the first frames' short MD, where neither structure nor model knows one.")
+@click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style.")
+@click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
+@click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
+@click.option("--threads", type=int, help="Threads of torch and of OpenMM's CPU platform; by default all cores.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out (or extend a finished one).")
+@config_option
+def command(
+    model: Path,
+    structures: tuple[str, ...],
+    duration: str,
+    out: Path,
+    replicas: int,
+    seed: int,
+    report_interval: int,
+    checkpoint_interval: int | None,
+    wrap: bool,
+    start: str | None,
+    force_field: str | None,
+    md_time_step: float | None,
+    lammps_units: str | None,
+    platform: str | None,
+    threads: int | None,
+    resume: bool,
+) -> None:
+    """Simulate each STRUCTURE with the trained MODEL for --time and write DIR/NAME below --out.
+
+    STRUCTURE is a LAMMPS data file, a PDB file with system.json beside it, or a folder that holds one. All structures (and
+    replicas) go through the network in one batch; systems with a periodic box run one after the other.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from cgplugin.errors import UserError
+    from cgplugin.learned_model import LearnedModel
+    from cgplugin.structure_files import load_structure, open_trajectory
+    from cgplugin.units import parse_time
+    from openmm_integration.resumable_run import ResumableRun, RunSettings, replica_folders
+    from openmm_integration.simulation import learned_simulation
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"threads is {threads}, expected at least 1")
+        torch.set_num_threads(threads)
+    learned = LearnedModel.load(model)
+    n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
+    settings = RunSettings(
+        n_steps,
+        report_interval,
+        checkpoint_interval or report_interval * max(1, 500 // max(report_interval, 1)),
+        seed,
+        replicas,
+        wrap,
+    )
+    conventions = conventions_from(lammps_units, md_time_step, force_field)
+    given = conventions.force_field
+    if given is None:
+        conventions = replace(conventions, force_field=learned.force_field)
+    loaded = [load_structure(path, conventions) for path in structures]
+    names = [structure.system.name for structure in loaded]
+    replica_folders(out, names, replicas)
+    first_frames = open_trajectory(start, loaded[0], conventions) if start is not None else None
+    periodic = loaded[0].box_vectors is not None
+    batches = [[structure] for structure in loaded] if periodic else [loaded]
+    if periodic and replicas > 1:
+        raise UserError("replicas of a system with a box share no Context yet: run them with seeds and folders of their own")
+    for batch in batches:
+        simulation = learned_simulation(
+            learned,
+            batch,
+            seed=seed,
+            replicas=replicas,
+            start=first_frames,
+            force_field=given,
+            platform=platform,
+            threads=threads,
+        )
+        own = [structure.system.name for structure in batch]
+        # systems with a box have a run, and so a checkpoint, each
+        folder = out / ".runs" / own[0] if periodic and len(loaded) > 1 else out
+        run = ResumableRun(simulation, learned, out, own, settings, record_folder=folder)
+        for written in run.run(resume=resume, progress=show_progress()):
+            click.echo(f"{written}: topology.pdb, trajectory.dcd, properties.csv, summary.json")
+        for line in run.stretched:
+            click.echo(f"warning: {line}", err=True)
+        click.echo(f"{settings.n_steps} steps of {len(run.outputs)} system(s), {1e3 * run.seconds_per_step:.2f} ms per step")

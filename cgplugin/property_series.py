@@ -50,7 +50,9 @@ class Rg2Recorder:
             share = self._share.unsqueeze(1)
             centre = torch.zeros(self._n[0], 3, dtype=torch.float64).index_add(0, self._molecule, share * positions)
             squared = (positions - centre[self._molecule]).square().sum(dim=1) + observation.internal_rg2
-            of_molecules = torch.zeros(self._n[0], dtype=torch.float64).index_add(0, self._molecule, self._share * squared)
+            of_molecules = torch.zeros(self._n[0], dtype=torch.float64).index_add(
+                0, self._molecule, self._share * squared
+            )
             of_systems = torch.zeros(self._n[1], dtype=torch.float64)
             self._values.append(of_systems.index_add(0, self._owner, self._weight * of_molecules))
         self._steps.append(observation.state.step)

@@ -1,6 +1,8 @@
 """Fine trajectories that mdtraj reads (DCD, XTC, TRR, HDF5, NetCDF), in blocks of frames."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,25 +65,53 @@ class MdtrajTrajectory:
         """Yield the frames in order, a limited number at a time."""
         topology = _plain_topology(self._n_atoms)
         with _reading(self.source):
-            for chunk in mdtraj.iterload(self.source, top=topology, chunk=frames_per_block(self._n_atoms)):
-                boxes = chunk.unitcell_vectors
-                if boxes is not None and not np.any(boxes):
-                    boxes = None
-                yield FrameBlock(
-                    chunk.xyz.astype(np.float64),
-                    None if boxes is None else reduce_box_vectors(boxes.astype(np.float64)),
-                )
+            chunks = mdtraj.iterload(self.source, top=topology, chunk=frames_per_block(self._n_atoms))
+        while True:
+            # the consumer works between blocks, and may print
+            with _reading(self.source):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            boxes = chunk.unitcell_vectors
+            if boxes is not None and not np.any(boxes):
+                boxes = None
+            yield FrameBlock(
+                chunk.xyz.astype(np.float64),
+                None if boxes is None else reduce_box_vectors(boxes.astype(np.float64)),
+            )
 
 
 @contextmanager
 def _reading(source: str) -> Iterator[None]:
     """Turn what a reader raises about a bad file into one line that names it."""
     try:
-        yield
+        with _without_notices():
+            yield
     except UserError:
         raise
     except (OSError, ValueError, RuntimeError, TypeError, IndexError) as error:
         raise UserError(f"{source}: cannot be read ({one_line(error)})") from error
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep the notices of mdtraj's DCD reader, which is C and prints, off the standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 1)
+        yield
+    finally:
+        _flush_c()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(sink)
+
+
+def _flush_c() -> None:
+    """Write out what C has buffered: Python's flush does not reach it."""
+    ctypes.CDLL(None).fflush(None)
 
 
 def _plain_topology(n_atoms: int) -> mdtraj.Topology:

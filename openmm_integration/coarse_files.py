@@ -50,7 +50,9 @@ def write_coarse_structure(folder: Path, cg: CoarseGraining, structure: Structur
     write_beads(folder, cg, cg.positions(fine), structure.box_vectors, units=cg.system.units)
 
 
-def write_coarse_trajectory(folder: Path, cg: CoarseGraining, trajectory: FineTrajectory, progress: bool = False) -> None:
+def write_coarse_trajectory(
+    folder: Path, cg: CoarseGraining, trajectory: FineTrajectory, progress: bool = False
+) -> None:
     """Write the path of the beads to ``trajectory.dcd`` in a folder, streamed and unwrapped, whole or not at all."""
     with (
         replacing(folder / "trajectory.dcd") as temporary,

@@ -341,7 +341,9 @@ def _digest(path: Path) -> str:
 
 def _truncate(path: Path, size: int) -> None:
     if not path.is_file() or path.stat().st_size < size:
-        raise UserError(f"{path}: is shorter than at the last checkpoint: the run cannot go on; start it in another folder")
+        raise UserError(
+            f"{path}: is shorter than at the last checkpoint: the run cannot go on; start it in another folder"
+        )
     os.truncate(path, size)
 
 

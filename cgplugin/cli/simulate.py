@@ -11,7 +11,9 @@ from .options import config_option, show_progress
 @click.command("simulate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("structures", nargs=-1, required=True, metavar="STRUCTURE...")
-@click.option("--time", "duration", required=True, help="Time to simulate, in the unit of the model's data, or with a unit: 10ns.")
+@click.option(
+    "--time", "duration", required=True, help="Time to simulate, in the unit of the model's data, or with a unit: 10ns."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--replicas", type=int, default=1, show_default=True, help="Independent runs of each structure.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of start velocities and noise.")
@@ -85,7 +87,9 @@ def command(
     periodic = loaded[0].box_vectors is not None
     batches = [[structure] for structure in loaded] if periodic else [loaded]
     if periodic and replicas > 1:
-        raise UserError("replicas of a system with a box share no Context yet: run them with seeds and folders of their own")
+        raise UserError(
+            "replicas of a system with a box share no Context yet: run them with seeds and folders of their own"
+        )
     for batch in batches:
         simulation = learned_simulation(
             learned,
@@ -105,4 +109,6 @@ def command(
             click.echo(f"{written}: topology.pdb, trajectory.dcd, properties.csv, summary.json")
         for line in run.stretched:
             click.echo(f"warning: {line}", err=True)
-        click.echo(f"{settings.n_steps} steps of {len(run.outputs)} system(s), {1e3 * run.seconds_per_step:.2f} ms per step")
+        click.echo(
+            f"{settings.n_steps} steps of {len(run.outputs)} system(s), {1e3 * run.seconds_per_step:.2f} ms per step"
+        )

@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from cgplugin.molecular_system import MolecularSystem
 
 from .chemical_space import sample_sequence
 from .molecular_dynamics import PackedChains, Recording, steps_for
+from .platforms import choose_platform
 from .polymer_builder import build_polymer, start_positions
 from .topology import to_openmm_topology, write_pdb
 
@@ -124,6 +127,7 @@ def generate(
     *,
     platform: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
     progress: bool = False,
 ) -> list[Path]:
     """Generate the systems that are missing in a folder.
@@ -138,6 +142,8 @@ def generate(
     out : path
     platform, threads
         See `choose_platform`.
+    workers : int, optional
+        Processes that work on Contexts side by side; by default one per core, or one on a GPU.
     progress : bool
         Show a progress bar.
 
@@ -153,36 +159,73 @@ def generate(
     """
     out = Path(out)
     force_field = force_fields.find(spec.force_field)
-    _claim(out, spec, force_field)
-    systems = sample_systems(spec, force_field)
-    folders = [out / system.name for system in systems]
+    chosen, _ = choose_platform(platform)
     time_step = force_field.dynamics.time_step
-    interval = steps_for(spec.recording_interval, time_step, "recording interval")
-    recorded = steps_for(spec.length, spec.recording_interval, "length") * interval
-    relaxation = steps_for(spec.relaxation, time_step, "relaxation")
+    steps = steps_for(spec.relaxation, time_step, "relaxation") + steps_for(spec.length, time_step, "length")
+    steps_for(spec.recording_interval, time_step, "recording interval")
+    steps_for(spec.length, spec.recording_interval, "length")
+    systems = sample_systems(spec, force_field)
+    _claim(out, spec, force_field)
+    folders = [out / system.name for system in systems]
     groups = [
         range(i, min(i + spec.chains_per_context, len(systems)))
         for i in range(0, len(systems), spec.chains_per_context)
     ]
     missing = [group for group in groups if not all(folders[i].is_dir() for i in group)]
-    steps = (relaxation + recorded) * sum(sum(systems[i].n_atoms for i in group) for group in missing)
-    with tqdm(total=steps, desc="MD", unit=" atom-steps", unit_scale=True, disable=not progress) as bar:
-        for group in missing:
-            n_atoms = sum(systems[i].n_atoms for i in group)
-            chains = PackedChains(
-                force_field,
-                [systems[i] for i in group],
-                [start_positions(systems[i], force_field.bond_r0, (spec.seed, i, _START)) for i in group],
-                seed=_integer_seed(spec.seed, group[0], _DYNAMICS),
-                platform=platform,
-                threads=threads,
-            )
-            recording = Recording(recorded // interval + 1, spec.recording_interval, spec.relaxation)
-            frames = list(chains.record(recording, lambda done, n=n_atoms: bar.update(done * n)))  # type: ignore[misc]
-            for chain, i in enumerate(group):
-                system = _with_platform(systems[i], chains.run.platform)
-                _write(folders[i], system, np.array([frame[chain] for frame in frames]))
+    # a process and a thread per core does twice what one process with all threads does; a GPU is shared badly
+    on_cores = chosen.getName() in ("CPU", "Reference")
+    if workers is None:
+        workers = (os.cpu_count() or 1) if on_cores else 1
+    workers = max(1, min(workers, len(missing)))
+    if on_cores and threads is None:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+    with tqdm(total=sum(len(group) for group in missing), desc="MD", unit="system", disable=not progress) as bar:
+        jobs = [(spec, force_field, [systems[i] for i in group], group[0], out, chosen.getName(), threads) for group in missing]
+        if workers == 1:
+            for job in jobs:
+                _generate_group(*job)
+                bar.update(len(job[2]))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                running = {pool.submit(_generate_group, *job): len(job[2]) for job in jobs}
+                try:
+                    for finished in as_completed(running):
+                        finished.result()
+                        bar.update(running[finished])
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
     return folders
+
+
+def _generate_group(
+    spec: GenerateSpec,
+    force_field: BeadSpringForceField,
+    systems: list[MolecularSystem],
+    first: int,
+    out: Path,
+    platform: str,
+    threads: int | None,
+) -> None:
+    """Simulate the systems that share a Context, and write their folders."""
+    force_field.check_types(systems[0])
+    chains = PackedChains(
+        force_field,
+        systems,
+        [start_positions(s, force_field.bond_r0, (spec.seed, first + i, _START)) for i, s in enumerate(systems)],
+        seed=_integer_seed(spec.seed, first, _DYNAMICS),
+        platform=platform,
+        threads=threads,
+    )
+    n_frames = round(spec.length / spec.recording_interval) + 1
+    recording = Recording(n_frames, spec.recording_interval, spec.relaxation)
+    paths = [np.empty((n_frames, system.n_atoms, 3), dtype=np.float32) for system in systems]
+    for n, frame in enumerate(chains.record(recording)):
+        for path, positions in zip(paths, frame, strict=True):
+            path[n] = positions
+    for system, path in zip(systems, paths, strict=True):
+        provenance = {**system.provenance, "platform": chains.run.platform}
+        _write(out / system.name, replace(system, provenance=provenance), path)
 
 
 def sample_systems(spec: GenerateSpec, force_field: BeadSpringForceField) -> list[MolecularSystem]:
@@ -216,10 +259,6 @@ def sample_systems(spec: GenerateSpec, force_field: BeadSpringForceField) -> lis
     return systems
 
 
-def _with_platform(system: MolecularSystem, platform: str) -> MolecularSystem:
-    return replace(system, provenance={**system.provenance, "platform": platform})
-
-
 def _integer_seed(*parts: int) -> int:
     """Seed for OpenMM, below 2^31 - 1."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0] % (2**31 - 2))
@@ -243,7 +282,7 @@ def _claim(out: Path, spec: GenerateSpec, force_field: BeadSpringForceField) -> 
     write_json(record, described)
 
 
-def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float64]) -> None:
+def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float32]) -> None:
     """Write one system's folder, whole or not at all."""
     if folder.is_dir():
         return
@@ -251,7 +290,7 @@ def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float64]
     try:
         hidden.chmod(0o755)
         topology = to_openmm_topology(system)
-        write_pdb(hidden / "topology.pdb", topology, positions[0])
+        write_pdb(hidden / "topology.pdb", topology, positions[0].astype(np.float64))
         write_dcd(hidden / "trajectory.dcd", positions)
         system.save(hidden / "system.json")
         hidden.rename(folder)
@@ -261,7 +300,7 @@ def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float64]
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def write_dcd(path: Path, positions: NDArray[np.float64]) -> None:
+def write_dcd(path: Path, positions: NDArray[np.float32]) -> None:
     """Write positions (n_frames, n_atoms, 3) in nm as a DCD file (angstrom, as the format wants)."""
     with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
         file.write(10 * positions)

@@ -12,10 +12,17 @@ from .options import show_progress
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the systems.")
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option("--threads", type=int, help="Threads of the CPU platform; by default all cores.")
+@click.option("--workers", type=int, help="Processes side by side; by default one per core, or one on a GPU.")
 @click.option("--seed", type=int, help="In place of the seed in SPEC.")
 @click.option("--n-systems", type=int, help="In place of the number of systems in SPEC.")
 def command(
-    spec: Path, out: Path, platform: str | None, threads: int | None, seed: int | None, n_systems: int | None
+    spec: Path,
+    out: Path,
+    platform: str | None,
+    threads: int | None,
+    workers: int | None,
+    seed: int | None,
+    n_systems: int | None,
 ) -> None:
     """Generate short MD of the systems that SPEC describes, a folder per system below --out.
 
@@ -30,5 +37,5 @@ def command(
     settings = GenerateSpec.load(spec)
     given = {name: value for name, value in (("seed", seed), ("n_systems", n_systems)) if value is not None}
     settings = replace(settings, **given)
-    folders = generate(settings, out, platform=platform, threads=threads, progress=show_progress())
+    folders = generate(settings, out, platform=platform, threads=threads, workers=workers, progress=show_progress())
     click.echo(f"{len(folders)} systems in {out}: {folders[0].name} to {folders[-1].name}")

@@ -163,7 +163,7 @@ class WindowDataset(Dataset[Batch]):
         target = moved[:, -1] - moved[:, -2]
         edges = self._edges(request.system, windows[:, -2], frames[:, -2])
         if self.augmentation.rotate:
-            turns = Rotation.random(len(frames), random=random).as_matrix()
+            turns = Rotation.random(len(frames), rng=random).as_matrix()
             displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
             target = np.einsum("wab,wnb->wna", turns, target)
             window_of_edge = edges.index[1] // windows.shape[2]

@@ -42,7 +42,7 @@ def _unmix(values: Tensor, mixing: Tensor, edge_index: Tensor, molecules: Tensor
     counts = torch.bincount(molecules)
     n_molecules, largest = len(counts), int(counts.max())
     slot = torch.arange(len(molecules), device=values.device) - (counts.cumsum(0) - counts)[molecules]
-    matrix = torch.eye(largest, device=values.device).repeat(n_molecules, 1, 1)
+    matrix = torch.eye(largest, dtype=values.dtype, device=values.device).repeat(n_molecules, 1, 1)
     sender, receiver = edge_index
     matrix = matrix.index_put((molecules[receiver], slot[receiver], slot[sender]), mixing, accumulate=True)
     padded = values.new_zeros(n_molecules, largest, 3).index_put((molecules, slot), values)

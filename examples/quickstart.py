@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("quickstart"))
     out = parser.parse_args().out
 
-    # 1. ground truth: 24 regular copolymers, 250 tau of MD each
+    # 1. ground truth: 48 regular copolymers, 250 tau of MD each
     cgplugin("generate", HERE / "polymers.yaml", "--out", out / "training")
     # 2. a polymer of another class (random copolymer), of which the model will never see any dynamics
     cgplugin("generate", HERE / "unseen_polymer.yaml", "--out", out / "unseen")

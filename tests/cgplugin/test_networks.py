@@ -1,0 +1,185 @@
+"""Symmetries of the networks, batching, TorchScript, and the likelihood against a dense Gaussian."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from scipy.stats import multivariate_normal
+
+from cgplugin.coarsening import coarsen
+from cgplugin.likelihood import negative_log_likelihood
+from cgplugin.neighbours import BatchedGraph, BeadGraph
+from cgplugin.network_options import PAPER, NetworkOptions
+from cgplugin.networks import LearnedNetworks, Prediction, Scales
+from cgplugin.vocabulary import Vocabulary, fine_graph
+from tests.conftest import chain
+
+SCALES = Scales(3.0, 0.7, 0.7, 10.0, 2.0, 0.09, 0.95)
+N_HISTORY, CUTOFF = 2, 8.0
+
+
+def networks(**options: object) -> LearnedNetworks:
+    torch.manual_seed(3)
+    made = LearnedNetworks(
+        n_atom_types=2,
+        n_bond_types=1,
+        n_history=N_HISTORY,
+        cutoff=CUTOFF,
+        mean_atom_mass=1.0,
+        options=NetworkOptions(**{"hidden": 16, "layers": 2, "embedding_hidden": 8, "embedding_layers": 2, **options}),
+        scales=SCALES,
+    )
+    for parameter in made.parameters():
+        # the heads start near zero: make every part matter
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.double().eval()
+
+
+@pytest.fixture
+def beads() -> dict:
+    system = chain(40)
+    cg = coarsen(system, 5)
+    random = np.random.default_rng(1)
+    positions = np.cumsum(random.normal(size=(cg.n_beads, 3)) * 1.7, axis=0)
+    return {
+        "cg": cg,
+        "positions": torch.tensor(positions),
+        "displacements": torch.tensor(random.normal(size=(cg.n_beads, N_HISTORY, 3))),
+    }
+
+
+def predict(made: LearnedNetworks, cg, positions: torch.Tensor, displacements: torch.Tensor) -> Prediction:
+    graph = BeadGraph.of(cg)
+    edges = graph.edges(positions, CUTOFF)
+    fine = fine_graph(cg, Vocabulary(("A", "B"), ("b",)))
+    embedding = made.embed(fine.atom_types, fine.atom_masses.double(), *fine[2:])
+    with torch.no_grad():
+        return made(
+            embedding, torch.tensor(cg.masses), displacements, edges.index, edges.separations.double(), edges.kinds
+        )
+
+
+@pytest.mark.parametrize("options", [{}, PAPER | {"hidden": 16, "layers": 2, "embedding_hidden": 8}, {"stochastic": False}])
+def test_script_gives_the_same(beads: dict, options: dict) -> None:
+    made = networks(**options)
+    expected = predict(made, **beads)
+    found = predict(torch.jit.script(made), **beads)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("options", [{}, {"symmetry": "none"}])
+def test_translation_changes_nothing(beads: dict, options: dict) -> None:
+    made = networks(**options)
+    moved = {**beads, "positions": beads["positions"] + 1000.0}
+    for a, b in zip(predict(made, **beads), predict(made, **moved), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_rotation_turns_the_mean_and_nothing_else(beads: dict) -> None:
+    made = networks()
+    turn = torch.tensor(Rotation.random(rng=5).as_matrix())
+    before = predict(made, **beads)
+    after = predict(
+        made, beads["cg"], beads["positions"] @ turn.T, torch.einsum("ab,nkb->nka", turn, beads["displacements"])
+    )
+    # edges are in single precision
+    torch.testing.assert_close(after.mean, before.mean @ turn.T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.scale, before.scale, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.mixing, before.mixing, rtol=1e-4, atol=1e-4)
+
+
+def test_paper_network_is_not_equivariant_by_construction(beads: dict) -> None:
+    made = networks(symmetry="none")
+    turn = torch.tensor(Rotation.from_rotvec([0, 0, 1.0]).as_matrix())
+    turned = predict(
+        made, beads["cg"], beads["positions"] @ turn.T, torch.einsum("ab,nkb->nka", turn, beads["displacements"])
+    )
+    assert (turned.mean - predict(made, **beads).mean @ turn.T).abs().max() > 1e-2
+
+
+def test_order_of_beads_does_not_matter(beads: dict) -> None:
+    """Relabelling atoms, and with them beads, permutes the answer."""
+    from cgplugin import MolecularSystem
+
+    made = networks()
+    system, n = beads["cg"].system, beads["cg"].n_beads
+    reverse = np.arange(system.n_atoms)[::-1]
+    mirrored = MolecularSystem(system.atom_types, system.masses, reverse[system.bonds], system.bond_types, units="lj")
+    cg = coarsen(mirrored, 5)
+    assert (cg.mapping == n - 1 - beads["cg"].mapping[::-1]).all()
+    expected = predict(made, **beads)
+    found = predict(made, cg, beads["positions"].flip(0), beads["displacements"].flip(0))
+    torch.testing.assert_close(found.mean.flip(0), expected.mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.scale.flip(0), expected.scale, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_gives_what_single_systems_give(beads: dict) -> None:
+    made = networks()
+    one, other = beads["cg"], coarsen(chain(25), 5)
+    random = np.random.default_rng(2)
+    positions = torch.tensor(np.cumsum(random.normal(size=(other.n_beads, 3)) * 1.7, axis=0))
+    moved = torch.tensor(random.normal(size=(other.n_beads, N_HISTORY, 3)))
+    singles = [predict(made, **beads), predict(made, other, positions, moved)]
+    graph = BatchedGraph([BeadGraph.of(one), BeadGraph.of(other)], CUTOFF)
+    edges = graph.edges(torch.cat([beads["positions"], positions]))
+    vocabulary = Vocabulary(("A", "B"), ("b",))
+    embeddings = []
+    for cg in (one, other):
+        fine = fine_graph(cg, vocabulary)
+        embeddings.append(made.embed(fine.atom_types, fine.atom_masses.double(), *fine[2:]))
+    with torch.no_grad():
+        together = made(
+            torch.cat(embeddings),
+            torch.tensor(np.concatenate([one.masses, other.masses])),
+            torch.cat([beads["displacements"], moved]),
+            edges.index,
+            edges.separations.double(),
+            edges.kinds,
+        )
+    for name in ("mean", "scale", "internal_rg2"):
+        expected = torch.cat([getattr(single, name) for single in singles])
+        torch.testing.assert_close(getattr(together, name), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_correction_of_the_prior_is_bounded(beads: dict) -> None:
+    """However wild the weights, the pull of the springs wins over the network's push on a stretched bond."""
+    made = networks()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(50)
+    stretched = beads["positions"] * 1000
+    mean = predict(made, beads["cg"], stretched, torch.zeros_like(beads["displacements"])).mean
+    assert float(mean[0] @ (stretched[1] - stretched[0])) > 0
+
+
+@pytest.mark.parametrize("noise", ["diagonal", "bonded"])
+def test_likelihood_is_that_of_a_gaussian(beads: dict, noise: str) -> None:
+    made = networks(noise=noise)
+    prediction = predict(made, **beads)
+    edges = BeadGraph.of(beads["cg"]).edges(beads["positions"], CUTOFF)
+    n = beads["cg"].n_beads
+    target = torch.tensor(np.random.default_rng(0).normal(size=(n, 3)))
+    factor = torch.eye(n, dtype=torch.float64)
+    factor = factor.index_put((edges.index[1], edges.index[0]), prediction.mixing, accumulate=True)
+    assert (noise == "bonded") == bool(prediction.mixing.any())
+    expected = 0.0
+    for axis in range(3):
+        f = (prediction.scale[:, axis, None] * factor).numpy()
+        gaussian = multivariate_normal(prediction.mean[:, axis].numpy(), f @ f.T)
+        expected -= gaussian.logpdf(target[:, axis].numpy()) / (3 * n)
+    found = negative_log_likelihood(prediction, target, edges.index, torch.zeros(n, dtype=torch.int64), 1.0)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_likelihood_of_a_batch_is_the_mean_of_its_parts(beads: dict) -> None:
+    prediction = predict(networks(), **beads)
+    edges = BeadGraph.of(beads["cg"]).edges(beads["positions"], CUTOFF)
+    n = beads["cg"].n_beads
+    target = torch.tensor(np.random.default_rng(0).normal(size=(n, 3)))
+    one = negative_log_likelihood(prediction, target, edges.index, torch.zeros(n, dtype=torch.int64), 0.7)
+    twice = Prediction(*(torch.cat([item, item]) for item in prediction))
+    index = torch.cat([edges.index, edges.index + n], dim=1)
+    molecules = torch.arange(2).repeat_interleave(n)
+    both = negative_log_likelihood(twice, torch.cat([target, target]), index, molecules, 0.7)
+    torch.testing.assert_close(one, both)

@@ -159,7 +159,7 @@ class WindowDataset(Dataset[Batch]):
             kicks = random.standard_normal(windows[:, :-1].shape) * self.augmentation.noise
             windows[:, :-1] += kicks.cumsum(axis=1) / np.sqrt(self.n_history + 1)
         moved = np.diff(windows, axis=1)
-        displacements = moved[:, -2::-1].transpose(0, 2, 1, 3)
+        displacements = np.ascontiguousarray(moved[:, -2::-1].transpose(0, 2, 1, 3))
         target = moved[:, -1] - moved[:, -2]
         edges = self._edges(request.system, windows[:, -2], frames[:, -2])
         if self.augmentation.rotate:

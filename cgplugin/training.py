@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import warnings
@@ -246,18 +247,25 @@ def _fit(
     validation_batches: list[Sequence[Request]] = list(
         fixed_batches(validation_set, VALIDATION_WINDOWS, options.systems_per_batch)
     )
+    # saved at the end of an epoch, after its validation: that is where a resumed training can go on exactly
     checkpoints = ModelCheckpoint(
-        dirpath=folder, filename="best", monitor="val_nll", save_last=True, enable_version_counter=False
+        dirpath=folder,
+        filename="best",
+        monitor="val_nll",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
     )
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
-        max_steps=options.steps,
+        # counted in epochs, since Lightning resumes runs that are limited by steps in the middle of an epoch
+        max_epochs=math.ceil(options.steps / batches),
         gradient_clip_val=options.gradient_clip,
         callbacks=[
             _RecordLoss(),
             checkpoints,
-            EarlyStopping("val_nll", patience=options.patience, check_finite=True),
+            EarlyStopping("val_nll", patience=options.patience, check_finite=True, check_on_train_epoch_end=True),
             LearningRateMonitor("step"),
             *([TQDMProgressBar(refresh_rate=10)] if progress else []),
         ],

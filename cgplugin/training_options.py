@@ -27,7 +27,7 @@ class TrainingOptions:
     atoms_per_bead: int = _option(10, "Size of a bead.")
     partition_seed: int = _option(0, "Seed of the partition into beads.")
     cutoff: float | None = _option(None, "Radius of the neighbour edges; three CG bond lengths if not given.")
-    steps: int = _option(3000, "Training steps at most.")
+    steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")
     windows_per_system: int = _option(16, "Samples of each system in a batch.")
     learning_rate: float = _option(1e-3, "Learning rate of Adam at the start,")

@@ -1,0 +1,156 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import MDAnalysis
+import mdtraj
+import numpy as np
+import pytest
+from openmm import app
+
+from cgplugin import MolecularSystem, UserError
+from cgplugin.force_field import built_in
+from cgplugin.statistics import standard_error
+from openmm_integration.chemical_space import sample_sequence
+from openmm_integration.generate import GenerateSpec, generate, sample_systems
+from tests.conftest import run_cli
+
+SHORT = {"n_systems": 4, "n_units": 6, "length": 4, "recording_interval": 0.5, "relaxation": 2, "chains_per_context": 2}
+
+
+def write_spec(path: Path, **changes: object) -> Path:
+    path.write_text(json.dumps({**SHORT, **changes}))
+    return path
+
+
+def test_output_is_what_others_read(tmp_path: Path) -> None:
+    folders = generate(GenerateSpec(**SHORT), tmp_path / "out", workers=1)
+    assert [folder.name for folder in folders] == ["0000", "0001", "0002", "0003"]
+    for folder in folders:
+        system = MolecularSystem.load(folder / "system.json")
+        assert system.units == "lj"
+        assert system.recording_interval == 0.5
+        assert system.provenance["class"] == "I"
+        assert system.provenance["platform"] == "CPU"
+        pdb, dcd = str(folder / "topology.pdb"), str(folder / "trajectory.dcd")
+        trajectory = mdtraj.load(dcd, top=pdb)
+        assert trajectory.n_frames == 9
+        assert sorted((a.index, b.index) for a, b in trajectory.topology.bonds) == [tuple(b) for b in system.bonds.tolist()]
+        assert app.PDBFile(pdb).topology.getNumBonds() == len(system.bonds)
+        universe = MDAnalysis.Universe(pdb, dcd)
+        assert len(universe.bonds) == len(system.bonds)
+        with mdtraj.formats.DCDTrajectoryFile(dcd) as file:
+            angstrom = file.read()[0]
+        for frame, expected in zip(universe.trajectory, angstrom, strict=True):
+            np.testing.assert_array_equal(frame.positions, expected)
+        np.testing.assert_allclose(mdtraj.load_pdb(pdb).xyz[0], trajectory.xyz[0], atol=1e-4)
+        lengths = np.linalg.norm(np.diff(trajectory.xyz[:, system.bonds], axis=2)[:, :, 0], axis=-1)
+        assert 0.9 < lengths.mean() < 1.1
+
+
+def test_systems_are_named_by_seed_and_index_alone() -> None:
+    def sequences(n: int, seed: int) -> list:
+        spec = GenerateSpec(n_systems=n, seed=seed)
+        return [system.provenance["sequence"] for system in sample_systems(spec, built_in())]
+
+    assert sequences(3, 1) == sequences(8, 1)[:3]
+    assert sequences(3, 1) != sequences(3, 2)
+
+
+def test_polymer_classes() -> None:
+    for seed in range(30):
+        regular = sample_sequence(built_in(), "I", 40, (seed,))
+        assert regular.units == regular.units_drawn * 10
+        random = sample_sequence(built_in(), "II", 40, (seed,))
+        assert set(random.units) <= set(random.units_drawn)
+        assert len(random.units) == 40
+    drawn = np.array([sample_sequence(built_in(), "II", 4, (seed,)).units_drawn for seed in range(500)])
+    counts = np.bincount(drawn.reshape(-1), minlength=10)
+    # ten units, equally likely: chi squared with nine degrees of freedom
+    assert ((counts - 200) ** 2 / 200).sum() < 30
+
+
+def test_killed_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.yaml", n_systems=6, relaxation=40)
+    command = ["generate", spec, "--workers", 1, "--threads", 1]
+    alone = run_cli(*command, "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    words = [sys.executable, "-m", "cgplugin", *map(str, command), "--out", str(tmp_path / "killed")]
+    process = subprocess.Popen(words)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed" / "0001").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("0*")}
+    assert 0 < len(there) < 6
+    done = run_cli(*command, "--out", tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    for name, written in there.items():
+        assert (tmp_path / "killed" / name).stat().st_mtime_ns == written
+    for number in range(6):
+        a, b = (tmp_path / run / f"{number:04d}" / "trajectory.dcd" for run in ("alone", "killed"))
+        # the header of a DCD file has the date
+        assert a.read_bytes()[300:] == b.read_bytes()[300:]
+
+
+def test_number_of_processes_does_not_matter(tmp_path: Path) -> None:
+    spec = GenerateSpec(**SHORT)
+    for workers in (1, 2):
+        generate(spec, tmp_path / str(workers), workers=workers, threads=1)
+    for number in range(4):
+        a, b = (mdtraj.load(tmp_path / w / f"{number:04d}" / "trajectory.dcd", top=tmp_path / w / f"{number:04d}" / "topology.pdb") for w in "12")
+        np.testing.assert_array_equal(a.xyz, b.xyz)
+
+
+def test_another_spec_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    generate(GenerateSpec(**SHORT), tmp_path, workers=1)
+    with pytest.raises(UserError, match="holds systems of a spec that differs in seed"):
+        generate(GenerateSpec(**SHORT, seed=5), tmp_path)
+    assert len(generate(GenerateSpec(**{**SHORT, "n_systems": 6}), tmp_path, workers=1)) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_system": 3}, "unknown entry 'n_system', the entries are"),
+        ({"polymer_class": "III"}, "unknown polymer class 'III'"),
+        ({"n_systems": 0}, "n_systems is 0"),
+        ({"length": -1}, "length is -1"),
+        ({"recording_interval": 0.005}, "is no multiple of"),
+        ({"force_field": "nylon"}, "unknown force field 'nylon': give a file or one of polymer"),
+        ({"force_field": "missing.json"}, "no such file"),
+        ({"sequences": [[0, 77]]}, "position 1 has the constitutional unit 77"),
+    ],
+)
+def test_bad_specs(tmp_path: Path, changes: dict, message: str) -> None:
+    spec = write_spec(tmp_path / "spec.yaml", **changes)
+    done = run_cli("generate", spec, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_unknown_bead_type_in_a_force_field(tmp_path: Path) -> None:
+    raw = json.loads(json.dumps(built_in().raw))
+    raw["constitutional_units"].append(["B1", "Q7"])
+    (tmp_path / "own.json").write_text(json.dumps(raw))
+    done = run_cli("generate", write_spec(tmp_path / "spec.yaml", force_field="own.json"), "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "own.json: unknown bead type 'Q7', the bead types are B1, B2, S1, S2" in done.stderr
+
+
+def test_start_is_relaxed_and_chains_are_of_the_right_size(tmp_path: Path) -> None:
+    """Rg^2 of a flexible chain without attraction is close to that of a self-avoiding walk: neither a rod nor a globule."""
+    spec = GenerateSpec(sequences=[[0] * 20] * 16, length=60, recording_interval=2, relaxation=60, chains_per_context=8)
+    folders = generate(spec, tmp_path)
+    means = []
+    for folder in folders:
+        trajectory = mdtraj.load(folder / "trajectory.dcd", top=folder / "topology.pdb")
+        means.append((mdtraj.compute_rg(trajectory) ** 2).mean())
+    ideal = 20 / 6
+    assert ideal < np.mean(means) < 2.5 * ideal
+    assert standard_error(np.array(means)) < 0.4

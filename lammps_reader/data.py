@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from .box import Box
 from .errors import LammpsFormatError
-from .text import read_bytes
+from .text import numbered_lines
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -107,6 +108,7 @@ class _DataFile:
         self.path = path
         self.atom_style = atom_style
         self.counts: dict[str, int] = {}
+        self.count_lines: dict[str, int] = {}
         self.n_types: dict[str, int] = {}
         self.edges: dict[str, tuple[float, float]] = {}
         self.tilt = np.zeros(3)
@@ -118,21 +120,19 @@ class _DataFile:
         return LammpsFormatError(self.path, line, message)
 
     def read(self) -> LammpsData:
-        content = read_bytes(self.path)
-        if not content.strip():
+        lines = numbered_lines(self.path)
+        title = next(lines, None)
+        if title is None:
             raise self.fail(None, "the file is empty")
-        try:
-            lines = content.decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise self.fail(None, "not a text file: is it a LAMMPS data file?") from None
-        title = lines[0]
         self._split(lines)
+        if not self.counts and not self.sections:
+            raise self.fail(title[0], "nothing follows the title: is it a LAMMPS data file?")
         box = self._box()
         ids, columns, positions, images = self._atoms()
         order = np.argsort(ids, kind="stable")
         position_of = {int(number): i for i, number in enumerate(ids[order])}
         positions, images = positions[order], images[order]
-        units = re.search(r"units = (\w+)", title)
+        units = re.search(r"units = (\w+)", title[1])
         charges = columns.get("charge")
         molecules = columns.get("molecule")
         return LammpsData(
@@ -155,11 +155,10 @@ class _DataFile:
             coefficients=self.coefficients,
         )
 
-    def _split(self, lines: list[str]) -> None:
+    def _split(self, lines: Iterator[tuple[int, str]]) -> None:
         """Header entries, and the rows of every section with their line numbers."""
         section: str | None = None
-        # the first line is a title whatever it says
-        for number, raw in enumerate(lines[1:], start=2):
+        for number, raw in lines:
             text, _, comment = raw.partition("#")
             text = text.strip()
             if not text:
@@ -177,8 +176,10 @@ class _DataFile:
                             number, f"unknown atom style {self.atom_style!r}: expected one of {', '.join(ATOM_STYLES)}"
                         )
             elif section is not None:
+                if text[0].isalpha() and section in ("Atoms", "Velocities", *TOPOLOGY):
+                    raise self.fail(number, f"unknown section {text[:40]!r}")
                 self.sections[section][1].append((number, text.split()))
-            elif not self._header(text):
+            elif not self._header(number, text):
                 raise self.fail(number, f"neither a header entry nor a section that is known: {text[:60]!r}")
         for name, (_, rows) in self.sections.items():
             if name.endswith("Coeffs"):
@@ -193,9 +194,10 @@ class _DataFile:
             return name
         return name if re.fullmatch(rf"({'|'.join(LABELS)}) Type Labels", name) else None
 
-    def _header(self, text: str) -> bool:
+    def _header(self, number: int, text: str) -> bool:
         if match := _COUNT.match(text):
             self.counts[match[2]] = int(match[1])
+            self.count_lines[match[2]] = number
         elif match := _TYPES.match(text):
             self.n_types[match[2]] = int(match[1])
         elif match := _EDGE.match(text):
@@ -220,10 +222,10 @@ class _DataFile:
     def _rows(self, name: str, expected: int | None) -> list[tuple[int, list[str]]]:
         start, rows = self.sections.get(name, (None, []))
         if expected is not None and len(rows) != expected:
-            raise self.fail(
-                rows[-1][0] if rows else start,
-                f"the section {name} has {len(rows)} rows, but the header says {expected}",
-            )
+            cut_off = bool(rows) and name == list(self.sections)[-1] and len(rows) < expected
+            stated = self.count_lines.get(name.lower(), start)
+            line = rows[-1][0] + 1 if cut_off else stated
+            raise self.fail(line, f"the section {name} has {len(rows)} rows, but line {stated} says {expected}")
         return rows
 
     def _integer(self, line: int, word: str) -> int:
@@ -253,7 +255,7 @@ class _DataFile:
 
     def _atoms(self) -> tuple[IntArray, dict[str, FloatArray], FloatArray, IntArray]:
         if "Atoms" not in self.sections:
-            raise self.fail(None, "there is no section Atoms")
+            raise self.fail(self.count_lines.get("atoms"), "there is no section Atoms")
         rows = self._rows("Atoms", self.counts.get("atoms"))
         if not rows:
             raise self.fail(self.sections["Atoms"][0], "the section Atoms has no rows")

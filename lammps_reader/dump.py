@@ -106,7 +106,7 @@ class Dump(Sequence[Frame]):
         while offset < len(text):
             if not text[offset : offset + 512].strip() and not text[offset:].strip():
                 return
-            start, time, n_atoms, timestep, box = line, None, -1, None, None
+            start, time, n_atoms, timestep, box, count_line = line, None, -1, None, None, line
             while True:
                 item = next_line()
                 if item == "ITEM: TIMESTEP":
@@ -116,7 +116,10 @@ class Dump(Sequence[Frame]):
                 elif item == "ITEM: TIME":
                     time = self._number(line, next_line())
                 elif item == "ITEM: NUMBER OF ATOMS":
+                    count_line = line
                     n_atoms = self._integer(line, next_line())
+                    if n_atoms < 0:
+                        raise self._fail(count_line, f"{n_atoms} atoms: expected a number of at least 0")
                 elif item.startswith("ITEM: BOX BOUNDS"):
                     box = self._box(line, item, [next_line() for _ in range(3)])
                 elif item.startswith("ITEM: ATOMS"):
@@ -125,18 +128,21 @@ class Dump(Sequence[Frame]):
                 else:
                     raise self._fail(line - 1, f"expected ITEM: TIMESTEP or another item, found {item[:40]!r}")
             if timestep is None or n_atoms < 0 or box is None:
-                raise self._fail(start, "the frame lacks its time step, its number of atoms or its box")
+                raise self._fail(line - 1, "the frame lacks its time step, its number of atoms or its box before this")
             begin = offset
             # every atom takes at least two characters: no count can make us look beyond the file
             if n_atoms > (len(text) - offset + 1) // 2:
-                raise self._fail(start, f"the frame claims {n_atoms} atoms, more than the file can hold")
+                raise self._fail(count_line, f"the frame claims {n_atoms} atoms, more than the file can hold")
             end = text.find(b"ITEM:", offset)
             end = len(text) if end < 0 else end
             found = text.count(b"\n", begin, end)
             if end == len(text) and not text.endswith(b"\n"):
                 raise self._fail(line + found, "the file ends within a line: remove the last, incomplete frame")
             if found != n_atoms:
-                raise self._fail(line + found, f"the frame has {found} atoms, but its header says {n_atoms}")
+                where = line + found if end == len(text) else count_line
+                if found > n_atoms and text[begin:end].split(b"\n")[n_atoms][:1].isalpha():
+                    where = line + n_atoms
+                raise self._fail(where, f"the frame has {found} atoms, but its header says {n_atoms}")
             offset, line = end, line + found
             yield _Place(start, timestep, time, n_atoms, box, columns, slice(begin, end))
 
@@ -159,17 +165,18 @@ class Dump(Sequence[Frame]):
         words = item.split()[3:]
         triclinic = words[:3] == ["xy", "xz", "yz"]
         flags = words[-3:] if len(words) >= 3 and words[-1] != "yz" else ["pp"] * 3
-        values = [[self._number(line - 2 + n, word) for word in row.split()] for n, row in enumerate(rows)]
-        if any(len(row) != (3 if triclinic else 2) for row in values):
-            raise self._fail(line - 3, f"box bounds have {len(values[0])} numbers, expected {3 if triclinic else 2}")
+        values = [[self._number(line + 1 + n, word) for word in row.split()] for n, row in enumerate(rows)]
+        for n, row in enumerate(values):
+            if len(row) != (3 if triclinic else 2):
+                raise self._fail(line + n, f"{len(row)} numbers for a box bound, expected {3 if triclinic else 2}")
         lo, hi = np.array([row[0] for row in values]), np.array([row[1] for row in values])
         tilt = np.array([row[2] for row in values]) if triclinic else np.zeros(3)
         xy, xz, yz = tilt
         # the bounds written are those of the bounding box of the tilted cell
         lo -= np.array([min(0, xy, xz, xy + xz), min(0, yz), 0])
         hi -= np.array([max(0, xy, xz, xy + xz), max(0, yz), 0])
-        if not (lo < hi).all():
-            raise self._fail(line - 3, "a box bound has lo above hi")
+        if len(inverted := np.flatnonzero(~(lo < hi))):
+            raise self._fail(line + int(inverted[0]), "the box bound has lo above hi")
         return Box(lo, hi, tilt, tuple(flag.startswith("p") for flag in flags))  # type: ignore[arg-type]
 
     def _read(self, place: _Place) -> Frame:
@@ -191,9 +198,12 @@ class Dump(Sequence[Frame]):
         if not np.isfinite(values).all():
             raise self._fail(self._bad_row(place), "a value is not finite")
         ids = values[:, names.index("id")].astype(np.int64)
+        if len(broken := np.flatnonzero(ids != values[:, names.index("id")])):
+            raise self._fail(self._first_row(place) + int(broken[0]), "an atom id is not an integer")
         order = np.argsort(ids, kind="stable")
         if len(repeated := np.flatnonzero(np.diff(ids[order]) == 0)):
-            raise self._fail(place.line, f"atom id {ids[order][repeated[0]]} appears twice in the frame")
+            row = int(order[repeated[0] + 1])
+            raise self._fail(self._first_row(place) + row, f"atom id {ids[row]} appears twice in the frame")
         columns = {name: values[order, n] for n, name in enumerate(names) if name != "id" and n not in text}
         return Frame(place.timestep, place.time, ids[order], self._positions(place, columns), place.box, columns)
 
@@ -214,11 +224,17 @@ class Dump(Sequence[Frame]):
                     "wrapped positions without image flags: write xu yu zu, or ix iy iz as well, in the dump",
                 )
             return positions
-        raise self._fail(place.line, f"the columns {' '.join(place.columns)} have no complete set of coordinates")
+        raise self._fail(
+            self._first_row(place) - 1, f"the columns {' '.join(place.columns)} have no complete set of coordinates"
+        )
+
+    def _first_row(self, place: _Place) -> int:
+        """Line of the first atom of a frame."""
+        return self._text.count(b"\n", 0, place.body.start) + 1
 
     def _bad_row(self, place: _Place) -> int:
         """Line of the first row of a frame that is not made of as many finite numbers as there are columns."""
-        header = self._text.count(b"\n", 0, place.body.start) + 1
+        first = self._first_row(place)
         for n, row in enumerate(self._text[place.body].splitlines()):
             words = row.split()
             try:
@@ -229,7 +245,7 @@ class Dump(Sequence[Frame]):
             except ValueError:
                 fine = False
             if not fine:
-                return header + n
+                return first + n
         return place.line
 
 

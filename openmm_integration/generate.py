@@ -302,5 +302,9 @@ def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float32]
 
 def write_dcd(path: Path, positions: NDArray[np.float32]) -> None:
     """Write positions (n_frames, n_atoms, 3) in nm as a DCD file (angstrom, as the format wants)."""
-    with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
-        file.write(10 * positions)
+    try:
+        with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
+            file.write(10 * positions)
+    except TypeError as error:
+        # how mdtraj (1.11) fails when its C code reports that a write went wrong
+        raise OSError(f"{path.name} could not be written: is the disk full?") from error

@@ -5,6 +5,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -59,6 +60,8 @@ class RunSettings:
         for name in ("n_steps", "report_interval", "checkpoint_interval", "replicas"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed is {self.seed}, expected an integer from 0 to {2**31 - 1}")
         if self.checkpoint_interval % self.report_interval:
             raise UserError(
                 f"the checkpoint interval of {self.checkpoint_interval} steps is no multiple of the report interval of "
@@ -173,6 +176,7 @@ class ResumableRun:
                     self.simulation.step(min(goal, self.settings.n_steps) - done)
                     self._write_properties()
                 except OSError as error:
+                    self._abandon_files()
                     raise UserError(f"{self.out}: cannot be written ({one_line(error)}); --resume goes on") from error
                 self._seconds += time.perf_counter() - begin
                 bar.update(self.simulation.currentStep - done)
@@ -254,6 +258,12 @@ class ResumableRun:
                     atomSubset=list(self.integrator.cg.beads_of(n)),
                 )
             )
+
+    def _abandon_files(self) -> None:
+        """Close files on a full disk: OpenMM's reporters do so when they are collected, and would print a traceback."""
+        for reporter in self.simulation.reporters:
+            with suppress(OSError, AttributeError):
+                reporter._out.close()
 
     def _write_properties(self) -> None:
         steps, values = self.recorder.take()

@@ -1,0 +1,122 @@
+"""Files that LAMMPS wrote, against the arrays that LAMMPS itself held (``shared/lammps/expected.json``)."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from lammps_reader import LammpsFormatError, open_dump, read_data
+from tests.conftest import SHARED
+
+FOLDER = SHARED / "lammps"
+EXPECTED = json.loads((FOLDER / "expected.json").read_text())
+
+DATA = {name: entry for name, entry in EXPECTED["data"].items() if not entry.get("optional")}
+DUMPS = {
+    name: entry
+    for name, entry in EXPECTED["dump"].items()
+    if not entry.get("optional") and ".lammpstrj" in name and entry["coordinates"] == "unwrapped"
+}
+WRAPPED = {
+    name: entry
+    for name, entry in EXPECTED["dump"].items()
+    if not entry.get("optional") and ".lammpstrj" in name and entry["coordinates"] == "wrapped"
+}
+MALFORMED = {
+    name: entry
+    for name, entry in EXPECTED["malformed"].items()
+    if ".data" in name or ".lammpstrj" in name
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data(name: str) -> None:
+    entry = DATA[name]
+    given = None if entry["style_hint_in_file"] else entry["atom_style"]
+    data = read_data(FOLDER / name, atom_style=given)
+    assert data.ids.tolist() == entry["ids_sorted"]
+    assert data.types.tolist() == entry["types"]
+    if entry.get("molecules") is not None:
+        assert data.molecules.tolist() == entry["molecules"]
+    if entry.get("charges") is not None:
+        np.testing.assert_allclose(data.charges, entry["charges"])
+    else:
+        assert data.charges is None
+    assert data.masses == {int(kind): mass for kind, mass in entry["masses"].items()}
+    for kind in ("bonds", "angles", "dihedrals", "impropers"):
+        assert sorted(getattr(data, kind).tolist()) == sorted(entry[kind])
+    box = entry["box"]
+    np.testing.assert_allclose(data.box.lo, box["lo"])
+    np.testing.assert_allclose(data.box.hi, box["hi"])
+    np.testing.assert_allclose(data.box.tilt, [box["xy"], box["xz"], box["yz"]])
+    index = {number: i for i, number in enumerate(data.ids.tolist())}
+    for number, atom in entry["atoms"].items():
+        i = index[int(number)]
+        np.testing.assert_allclose(data.positions[i], atom["unwrapped"], atol=1e-6)
+        if atom.get("velocity") is not None:
+            np.testing.assert_allclose(data.velocities[i], atom["velocity"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DUMPS)
+def test_dump(name: str) -> None:
+    entry = DUMPS[name]
+    dump = open_dump(FOLDER / name)
+    assert len(dump) == entry["n_frames"]
+    assert dump.timesteps.tolist() == entry["timesteps"]
+    assert [len(frame.ids) for frame in dump] == entry["natoms_per_frame"]
+    for frame, expected in ((dump[0], entry["first"]), (dump[-1], entry["last"])):
+        assert frame.timestep == expected["timestep"]
+        box = expected["box"]
+        np.testing.assert_allclose(frame.box.lo, box["lo"], atol=1e-5)
+        np.testing.assert_allclose(frame.box.hi, box["hi"], atol=1e-5)
+        np.testing.assert_allclose(frame.box.tilt, [box["xy"], box["xz"], box["yz"]], atol=1e-5)
+        assert list(frame.box.periodic) == box["periodic"]
+        index = {number: i for i, number in enumerate(frame.ids.tolist())}
+        for number, atom in expected["atoms"].items():
+            np.testing.assert_allclose(frame.positions[index[int(number)]], atom["unwrapped"], atol=entry["tolerance"])
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_wrapped_positions_without_flags_are_refused(name: str) -> None:
+    with pytest.raises(LammpsFormatError, match="wrapped positions without image flags|no column id"):
+        _ = open_dump(FOLDER / name)[0]
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed(name: str) -> None:
+    entry = MALFORMED[name]
+    begin = time.monotonic()
+    try:
+        if ".data" in name:
+            read_data(FOLDER / name)
+        else:
+            list(open_dump(FOLDER / name))
+    except LammpsFormatError as error:
+        message = str(error)
+        assert message.startswith(str(FOLDER / name))
+        assert "\n" not in message
+        assert len(message) < len(str(FOLDER / name)) + 250
+        if entry["line"] is not None and error.line is not None:
+            # a section that is too short at the end of the file is cut off, or miscounted: the message names both lines
+            assert abs(error.line - entry["line"]) <= 1 or f"line {entry['line']} says" in message
+    else:
+        assert entry["reader_must"] not in ("error",), "was read without complaint"
+    assert time.monotonic() - begin < 5
+
+
+def test_random_access_slices_and_iteration_agree() -> None:
+    dump = open_dump(FOLDER / "dump" / "xuyuzu.lammpstrj")
+    everything = [frame.positions for frame in dump]
+    np.testing.assert_array_equal(dump[-1].positions, everything[-1])
+    for a, b in zip(dump[1::2], everything[1::2], strict=True):
+        np.testing.assert_array_equal(a.positions, b)
+    with pytest.raises(IndexError):
+        _ = dump[len(dump)]
+
+
+def test_compressed_files_hold_the_same() -> None:
+    plain, packed = open_dump(FOLDER / "dump" / "image.lammpstrj"), open_dump(FOLDER / "dump" / "image.lammpstrj.gz")
+    for a, b in zip(plain, packed, strict=True):
+        np.testing.assert_array_equal(a.ids, b.ids)
+        np.testing.assert_allclose(a.positions, b.positions, atol=1e-3)

@@ -15,7 +15,8 @@ _TABLE_SIZE = 10_000_000
 def squared_radius_of_gyration(positions: ArrayLike, masses: ArrayLike) -> Array:
     """Rg^2 = sum_i m_i d_i^2 / sum_i m_i, with d_i the distance from the centre of mass (paper, Methods).
 
-    The square of ``mdtraj.compute_rg(trajectory, masses)``, for arrays and in double precision.
+    Equal to ``mdtraj.compute_rg(trajectory) ** 2`` for equal masses. For others mdtraj (1.11) weighs distances from the
+    geometric centre, which is more by the squared distance between the two centres.
 
     Parameters
     ----------

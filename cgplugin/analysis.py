@@ -206,13 +206,13 @@ def _property_series(folder: TrajectoryFolder, n_frames: int) -> tuple[Array, Ar
         return None
     path, times = folder.path / "properties.csv", folder.properties["time"]
     steps = np.diff(times)
+    if len(steps) and steps[0] <= 0:
+        raise UserError(f"{path}:3: the time does not increase")
     if len(uneven := np.flatnonzero(np.abs(steps - steps[:1]) > 1e-4 * np.abs(steps[:1]))):
         # the first row of numbers is line 2
         raise UserError(
             f"{path}:{uneven[0] + 3}: the time {times[uneven[0] + 1]:g} does not continue the even steps before"
         )
-    if len(steps) and steps[0] <= 0:
-        raise UserError(f"{path}:3: the time does not increase")
     interval = folder.trajectory.interval
     last_frame = folder.first_time + interval * (n_frames - 1)
     if not last_frame - 0.01 * interval <= times[-1] < last_frame + interval:

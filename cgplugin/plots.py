@@ -170,6 +170,7 @@ def plot_overview(results: "Sequence[SystemAnalysis]", path: Path) -> None:
             axes.grid(axis="y", color="#e8e8e8", linewidth=0.6)
             axes.set_axisbelow(True)
             axes.tick_params(axis="y", length=0)
+        figure.align_xlabels()
         _save(figure, path)
 
 

@@ -50,7 +50,7 @@ class CoarseGraining:
     @cached_property
     def masses(self) -> NDArray[np.float64]:
         """Mass of each bead, shape (n_beads,), g/mol: the sum over its atoms (paper, equation 1)."""
-        return np.bincount(self.mapping, weights=self.system.masses, minlength=self.n_beads)
+        return np.bincount(self.mapping, weights=self.system.masses, minlength=self.n_beads).astype(np.float64)
 
     @cached_property
     def bonds(self) -> NDArray[np.int64]:

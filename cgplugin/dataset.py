@@ -166,7 +166,7 @@ class WindowDataset(Dataset[Batch]):
             turns = Rotation.random(len(frames), rng=random).as_matrix()
             displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
             target = np.einsum("wab,wnb->wna", turns, target)
-            window_of_edge = edges.index[1] // windows.shape[2]
+            window_of_edge = edges.pairs[1] // windows.shape[2]
             turned = torch.from_numpy(turns).to(torch.float32)[window_of_edge]
             edges = edges._replace(separations=torch.einsum("eab,eb->ea", turned, edges.separations))
         n_beads = windows.shape[0] * windows.shape[2]

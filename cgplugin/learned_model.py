@@ -13,8 +13,8 @@ from .coarsening import CoarseGraining, coarsen
 from .errors import UserError
 from .force_field import BeadSpringForceField
 from .molecular_system import MolecularSystem
-from .networks import LearnedNetworks, Prediction
 from .neighbours import Edges
+from .networks import LearnedNetworks, Prediction
 from .units import Units, check_units
 from .vocabulary import Vocabulary, fine_graph
 
@@ -145,7 +145,7 @@ class LearnedModel:
 
     @property
     def time_step(self) -> float:
-        """ps per learned step."""
+        """Ps per learned step."""
         return self.description.time_step
 
     @property
@@ -185,5 +185,5 @@ class LearnedModel:
         """Distribution of the next step; see `cgplugin.networks.DynamicsGNN.forward`."""
         with torch.inference_mode():
             return Prediction(
-                *self._networks(embedding, masses, displacements, edges.index, edges.separations, edges.kinds)
+                *self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
             )

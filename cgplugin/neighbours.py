@@ -26,14 +26,14 @@ class Edges(NamedTuple):
 
     Attributes
     ----------
-    index : Tensor of int64, shape (2, n_edges)
+    pairs : Tensor of int64, shape (2, n_edges)
         Sender j and receiver i.
     separations : Tensor, shape (..., n_edges, 3)
         x_i - x_j, nm, float32.
     kinds : Tensor of int64, shape (n_edges,)
     """
 
-    index: Tensor
+    pairs: Tensor
     separations: Tensor
     kinds: Tensor
 
@@ -156,7 +156,7 @@ def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
     """Edges of several systems as one graph; the beads of a system follow those of the system before."""
     offsets = np.cumsum([0, *n_beads[:-1]])
     return Edges(
-        torch.cat([part.index + int(offset) for part, offset in zip(parts, offsets, strict=True)], dim=1),
+        torch.cat([part.pairs + int(offset) for part, offset in zip(parts, offsets, strict=True)], dim=1),
         torch.cat([part.separations for part in parts]),
         torch.cat([part.kinds for part in parts]),
     )

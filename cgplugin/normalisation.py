@@ -34,9 +34,8 @@ def fit_scales(trajectories: Sequence[CoarseTrajectory], stride: int, *, prior: 
         before, now, after = (np.asarray(trajectory.positions[first + n * stride], dtype=np.float64) for n in range(3))
         i, j = trajectory.cg.bonds.T
         bonds = now[:, i] - now[:, j]
-        pull = np.zeros_like(now)
-        np.add.at(pull, (slice(None), i), bonds)
-        np.add.at(pull, (slice(None), j), -bonds)
+        ends = np.arange(now.shape[1])[:, None]
+        pull = np.einsum("nb,fbd->fnd", (ends == i).astype(np.float64) - (ends == j), bonds)
         pulls.append(pull.reshape(-1))
         moved.append((now - before).reshape(-1))
         changes.append((after - 2 * now + before).reshape(-1))

@@ -1,5 +1,6 @@
 """The learned dynamics, without any simulation engine: state in, next state out."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class LearnedSimulator:
         self.masses = torch.tensor(np.concatenate([cg.masses for cg in self.systems]), dtype=torch.float32)
         self.n_beads = len(self.masses)
         offsets = np.cumsum([0, *(cg.n_beads for cg in self.systems)])
-        self.slices = [slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        self.slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
         bonds = [cg.bonds + offset for cg, offset in zip(self.systems, offsets[:-1], strict=True)]
         self._bonds = torch.tensor(np.concatenate(bonds).T.copy(), dtype=torch.int64)
 
@@ -163,7 +164,7 @@ class LearnedSimulator:
         prediction = self.model.predict(self.embedding, self.masses, moved, edges)
         change = prediction.mean
         if self.model.description.networks.get("stochastic", True):
-            change = change + self._noise(prediction, edges.index, state.step)
+            change = change + self._noise(prediction, edges.pairs, state.step)
         with torch.inference_mode():
             latest = state.displacements[:, 0] + change.to(torch.float64)
             positions = state.positions + latest
@@ -188,7 +189,7 @@ class LearnedSimulator:
         """Longest CG bond of each system, nm; zero where there is none."""
         lengths = (state.positions[self._bonds[0]] - state.positions[self._bonds[1]]).norm(dim=1).numpy()
         counts = np.cumsum([0, *(len(cg.bonds) for cg in self.systems)])
-        return np.array([lengths[a:b].max(initial=0.0) for a, b in zip(counts[:-1], counts[1:], strict=True)])
+        return np.array([lengths[a:b].max(initial=0.0) for a, b in itertools.pairwise(counts)])
 
     def _describe_divergence(self, positions: Tensor, step: int) -> str:
         bead = int((~torch.isfinite(positions)).any(dim=1).nonzero()[0])

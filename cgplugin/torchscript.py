@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> tuple[Any, dict[s
     """
     extra = {_HEADER: ""}
     try:
-        with open(path, "rb"), warnings.catch_warnings():  # noqa: PTH123 - tells a missing file from a bad one
+        with Path(path).open("rb"), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
     except FileNotFoundError:

@@ -155,14 +155,15 @@ def train(
     vocabulary = Vocabulary.of(t.cg.system for t in everything)
     scales = fit_scales(trajectories, stride, prior=network.prior == "linear")
     cutoff = options.cutoff if options.cutoff is not None else _default_cutoff(scales, everything)
-    settings = {"stride": stride, "n_history": options.n_history, "cutoff": cutoff}
     augmentation = Augmentation(
         rotate=options.rotate and network.symmetry == "none",
         time_reversal=options.time_reversal,
         noise=options.history_noise * scales.displacement,
     )
-    training_set = WindowDataset(trajectories, vocabulary, augmentation=augmentation, **settings)
-    validation_set = WindowDataset(validation, vocabulary, **settings)
+    training_set = WindowDataset(
+        trajectories, vocabulary, augmentation=augmentation, stride=stride, n_history=options.n_history, cutoff=cutoff
+    )
+    validation_set = WindowDataset(validation, vocabulary, stride=stride, n_history=options.n_history, cutoff=cutoff)
 
     folder = working_folder(out)
     provenance = _provenance(options, network, trajectories, validation)
@@ -226,7 +227,10 @@ class _RecordLoss(lightning.Callback):
     """Stores the validation loss in the checkpoint, for the model's provenance."""
 
     def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,  # noqa: ARG002 - Lightning's signature
+        checkpoint: dict[str, Any],
     ) -> None:
         checkpoint["cgplugin_val_nll"] = float(trainer.callback_metrics.get("val_nll", torch.tensor(float("nan"))))
 
@@ -280,7 +284,7 @@ def _fit(
     trainer.fit(
         module,
         DataLoader(training_set, batch_size=None, sampler=sampler),
-        DataLoader(validation_set, batch_size=None, sampler=validation_batches),  # type: ignore[arg-type]
+        DataLoader(validation_set, batch_size=None, sampler=validation_batches),
         ckpt_path=unfinished,
         weights_only=False,
     )

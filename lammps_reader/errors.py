@@ -1,5 +1,6 @@
 """The one exception of the readers."""
 
+import os
 from pathlib import Path
 
 
@@ -13,8 +14,8 @@ class LammpsFormatError(ValueError):
         From 1; None where the fault has no single line.
     """
 
-    def __init__(self, path: str | Path, line: int | None, message: str) -> None:
-        where = f"{path}:{line}" if line is not None else f"{path}"
+    def __init__(self, path: str | os.PathLike[str], line: int | None, message: str) -> None:
+        where = f"{os.fspath(path)}:{line}" if line is not None else os.fspath(path)
         super().__init__(f"{where}: {message}")
         self.path = Path(path)
         self.line = line

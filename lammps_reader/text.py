@@ -6,25 +6,25 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from .errors import LammpsFormatError
 
 
-def open_bytes(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading bytes, through gzip, bzip2 or zstandard by its suffix."""
     path = Path(path)
     if not path.is_file():
         raise LammpsFormatError(path, None, "no such file")
     match path.suffix:
         case ".gz":
-            return gzip.open(path, "rb")
+            return cast("BinaryIO", gzip.open(path, "rb"))
         case ".bz2":
-            return bz2.open(path, "rb")
+            return cast("BinaryIO", bz2.open(path, "rb"))
         case ".zst":
             import zstandard
 
-            return zstandard.open(path, "rb")
+            return cast("BinaryIO", zstandard.open(path, "rb"))
     return path.open("rb")
 
 
@@ -69,7 +69,9 @@ def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                     continue
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > CHUNK:
-                    raise LammpsFormatError(path, number + 1, "a line of more than a million characters: not a text file?")
+                    raise LammpsFormatError(
+                        path, number + 1, "a line of more than a million characters: not a text file?"
+                    )
                 for line in lines:
                     number += 1
                     if number == 1 or line.strip():

@@ -1,6 +1,7 @@
 """The learned integrator: a trained model as the integrator of an OpenMM Simulation."""
 
 import gc
+import itertools
 import weakref
 from collections.abc import Callable
 
@@ -27,8 +28,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
     (see `cgplugin.simulator.LearnedSimulator`). Between calls of `step`, the Context holds positions (unwrapped), velocities
     (the last displacement divided by the time step), time and step count; the older displacements, which the next step needs
     too, are in the per-DOF variables ``history0`` (the latest), ``history1``, ... of this integrator, so that checkpoints and
-    states have them. The noise of step n depends on the seed and n alone. A run that is interrupted and resumed from a checkpoint or
-    a state goes on exactly as it would have.
+    states have them. The noise of step n depends on the seed and n alone. A run that is interrupted
+    and resumed from a checkpoint or a state goes on exactly as it would have.
 
     If positions are changed by hand, the displacements are kept: right after a shift of the whole system, and forgotten by
     the dynamics within ``n_history`` steps otherwise.
@@ -115,7 +116,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
 
     def _start_state(self, frames: NDArray[np.float64]) -> LearnedState:
         offsets = self.cg.offsets
-        parts = [frames[:, a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        parts = [frames[:, a:b] for a, b in itertools.pairwise(offsets)]
         return self.simulator.start(parts)
 
     def _read(self, context: openmm.Context) -> LearnedState:

@@ -1,5 +1,6 @@
 """Langevin dynamics of fine systems: one OpenMM System, or many chains packed into one Context."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -170,7 +171,7 @@ class PackedChains:
     ) -> None:
         self.systems = list(systems)
         offsets = np.cumsum([0, *(system.n_atoms for system in self.systems)])
-        self._parts = [slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
         # bonds stretch by less than a fifth at the temperatures these models are for
         reach = max(_graph_diameter(system) for system in self.systems) * 1.2 * force_field.bond_r0
         self.spacing = 2 * reach + 4 * force_field.cutoff

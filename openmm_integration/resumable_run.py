@@ -99,7 +99,7 @@ def replica_folders(out: Path, names: Sequence[str], replicas: int) -> list[tupl
     """
     repeated = {name for name in names if list(names).count(name) > 1}
     if repeated:
-        raise UserError(f"several structures are called {sorted(repeated)[0]!r}: rename their files or folders")
+        raise UserError(f"several structures are called {min(repeated)!r}: rename their files or folders")
     if replicas == 1:
         return [(out / name, name, 0) for name in names]
     return [(out / name / f"replica-{n}", name, n) for name in names for n in range(replicas)]

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from openmm import app
 
 from cgplugin.coarse_trajectory import FineTrajectory
-from cgplugin.coarsening import CoarseGraining
 from cgplugin.errors import UserError
 from cgplugin.force_field import BeadSpringForceField
 from cgplugin.lammps_files import LammpsConventions
@@ -20,6 +19,11 @@ from .cg_system import CoarseSystem
 from .integrator import LearnedIntegrator
 from .platforms import choose_platform
 from .start_frames import from_trajectory, openmm_system_beside, to_beads, warm_up, warm_up_system
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cgplugin.coarsening import CoarseGraining
 
 StructureLike = str | os.PathLike[str] | Structure
 """A file or folder, or a structure that was read or made."""
@@ -44,8 +48,8 @@ def learned_simulation(
     ----------
     model : LearnedModel
     structure : path, Structure, CoarseSystem, or sequence of paths and Structures
-        LAMMPS data file, PDB file with ``system.json`` beside it, or a folder with one of them; a `CoarseSystem` is taken as it is.
-        Several structures are simulated together, in one network call per step.
+        LAMMPS data file, PDB file with ``system.json`` beside it, or a folder with one of them; a `CoarseSystem` is taken
+        as it is. Several structures are simulated together, in one network call per step.
     seed : int
         Of start velocities and noise.
     replicas : int

@@ -50,7 +50,12 @@ def polymer_energies(data_file: Path, force_field: dict) -> dict[str, float]:
     commands += ["thermo_modify norm no", "neighbor 1.0 bin", "run 0"]
     given = json.dumps([commands, ["ebond", "eangle", "epair"]])
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], input=given, capture_output=True, text=True, check=True, env=lammps_environment()
+        [sys.executable, "-c", _SCRIPT],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=lammps_environment(),
     )
     found = json.loads(done.stdout.strip().splitlines()[-1])
     return {"bond": found["ebond"], "angle": found["eangle"], "pair": found["epair"]}

@@ -3,9 +3,7 @@
 import numpy as np
 
 
-def overdamped_dimer(
-    n_frames: int, interval: float, *, relaxation: float, variance: float, seed: int
-) -> np.ndarray:
+def overdamped_dimer(n_frames: int, interval: float, *, relaxation: float, variance: float, seed: int) -> np.ndarray:
     """Two equal overdamped beads on a spring.
 
     The separation r is an Ornstein-Uhlenbeck process with <r> = 0, variance per direction ``variance`` and correlation time

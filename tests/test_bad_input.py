@@ -2,7 +2,6 @@
 
 import bz2
 import json
-import os
 import resource
 import shutil
 import signal
@@ -90,7 +89,10 @@ def test_bond_to_a_missing_atom(openmm_folder: Path, tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["bonds"][3] = [0, 999]
     path.write_text(json.dumps(content))
-    refused(*train(openmm_folder, tmp_path), message="system.json: 0000: bond 3 joins atoms 0 and 999, but the atoms are 0 to")
+    refused(
+        *train(openmm_folder, tmp_path),
+        message="system.json: 0000: bond 3 joins atoms 0 and 999, but the atoms are 0 to",
+    )
 
 
 def test_bond_to_a_missing_atom_in_a_data_file(lammps_folder: Path, tmp_path: Path) -> None:
@@ -104,7 +106,10 @@ def test_stride_longer_than_the_trajectory(lammps_folder: Path, tmp_path: Path) 
 
 
 def test_time_step_between_frames(lammps_folder: Path, tmp_path: Path) -> None:
-    refused(*train(lammps_folder, tmp_path, "--time-step", 2.5), message="time step of 2.5 is no multiple of the recording interval of 1")
+    refused(
+        *train(lammps_folder, tmp_path, "--time-step", 2.5),
+        message="time step of 2.5 is no multiple of the recording interval of 1",
+    )
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
@@ -133,7 +138,9 @@ def test_unknown_bead_type(small_model: Path, lammps_folder: Path, tmp_path: Pat
 
 def test_model_that_is_none(polymer_data: Path, tmp_path: Path) -> None:
     refused("simulate", polymer_data, polymer_data, "--time", 10, "--out", tmp_path, message="not a model of cgplugin")
-    refused("simulate", tmp_path / "no.pt", polymer_data, "--time", 10, "--out", tmp_path, message="no.pt: no such file")
+    refused(
+        "simulate", tmp_path / "no.pt", polymer_data, "--time", 10, "--out", tmp_path, message="no.pt: no such file"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,13 +157,19 @@ def test_model_that_is_none(polymer_data: Path, tmp_path: Path) -> None:
         ([], "Missing option '--time'"),
     ],
 )
-def test_options_of_simulate(small_model: Path, polymer_data: Path, tmp_path: Path, options: list, message: str) -> None:
+def test_options_of_simulate(
+    small_model: Path, polymer_data: Path, tmp_path: Path, options: list, message: str
+) -> None:
     refused("simulate", small_model, polymer_data, "--out", tmp_path / "o", *options, message=message)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("stepps: 4", "unknown option 'stepps', the options are"), ("[1, 2", "not a readable YAML file"), ("- 1", "expected a mapping")],
+    [
+        ("stepps: 4", "unknown option 'stepps', the options are"),
+        ("[1, 2", "not a readable YAML file"),
+        ("- 1", "expected a mapping"),
+    ],
 )
 def test_config_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "c.yaml").write_text(text)
@@ -164,7 +177,9 @@ def test_config_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_config_file_gives_defaults_that_options_override(lammps_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(f"data: ['{lammps_folder.parent}']\nsteps: 1\nhidden: 8\nseed: 4\nout: {tmp_path / 'a.pt'}\n")
+    (tmp_path / "c.yaml").write_text(
+        f"data: ['{lammps_folder.parent}']\nsteps: 1\nhidden: 8\nseed: 4\nout: {tmp_path / 'a.pt'}\n"
+    )
     done = run_cli("train", "--config", tmp_path / "c.yaml", "--seed", 5, "--threads", 1)
     assert done.returncode == 0, done.stderr
     recorded = json.loads((tmp_path / "a.training" / "training.json").read_text())
@@ -178,7 +193,9 @@ def test_unknown_command() -> None:
 
 def test_missing_system_json(openmm_folder: Path, tmp_path: Path) -> None:
     (openmm_folder / "system.json").unlink()
-    refused(*train(openmm_folder, tmp_path), message="a PDB file does not say types and masses: put system.json beside it")
+    refused(
+        *train(openmm_folder, tmp_path), message="a PDB file does not say types and masses: put system.json beside it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,11 +242,16 @@ def test_system_file_keeps_everything(tmp_path: Path) -> None:
 def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     write_json(path, {"old": True})
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("{half")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("{half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert json.loads(path.read_text()) == {"old": True}
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert [item.name for item in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -256,7 +278,7 @@ def test_full_disk(small_model: Path, polymer_data: Path, tmp_path: Path, comman
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=limit,  # noqa: PLW1509 - no threads here
+        preexec_fn=limit,
     )
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr

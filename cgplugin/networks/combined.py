@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from cgplugin.network_options import NetworkOptions
+
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
-from cgplugin.network_options import NetworkOptions
 
 
 class LearnedNetworks(nn.Module):

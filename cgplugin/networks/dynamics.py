@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .blocks import InteractionLayer, mlp
 from cgplugin.network_options import NetworkOptions
+
+from .blocks import InteractionLayer, mlp
 
 N_RADIAL = 12
 """Radial basis functions on the distance of two beads."""
@@ -68,6 +69,9 @@ class DynamicsGNN(nn.Module):
     options : NetworkOptions
     scales : Scales
     """
+
+    centres: Tensor
+    pairs: Tensor
 
     def __init__(
         self, n_embedding: int, n_history: int, cutoff: float, options: NetworkOptions, scales: Scales

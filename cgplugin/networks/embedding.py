@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from .blocks import InteractionLayer, mlp
 from cgplugin.network_options import NetworkOptions
+
+from .blocks import InteractionLayer, mlp
 
 
 class EmbeddingGNN(nn.Module):
@@ -21,6 +22,8 @@ class EmbeddingGNN(nn.Module):
     mean_mass : float
         g/mol; atoms' masses are divided by it.
     """
+
+    mean_mass: Tensor
 
     def __init__(self, n_atom_types: int, n_bond_types: int, options: NetworkOptions, mean_mass: float) -> None:
         super().__init__()

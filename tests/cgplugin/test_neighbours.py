@@ -15,7 +15,7 @@ def as_set(edges: module.Edges) -> dict[tuple[int, int, int], list[float]]:
     """Edges by sender, receiver and which image: the separation tells images apart."""
     return {
         (j, i, round(1e3 * float(r.sum()))): r.tolist()
-        for (j, i), r in zip(edges.index.T.tolist(), edges.separations, strict=True)
+        for (j, i), r in zip(edges.pairs.T.tolist(), edges.separations, strict=True)
     }
 
 
@@ -25,7 +25,7 @@ def test_all_pairs_within_the_cutoff(seed: int) -> None:
     cg = coarsen(chain(int(random.integers(1, 30))), 1)
     x = random.normal(size=(cg.n_beads, 3)) * 2
     edges = BeadGraph.of(cg).edges(torch.tensor(x), 2.5)
-    found = {tuple(pair) for pair in edges.index.T.tolist()}
+    found = {tuple(pair) for pair in edges.pairs.T.tolist()}
     close = {
         (j, i)
         for i in range(cg.n_beads)
@@ -33,8 +33,8 @@ def test_all_pairs_within_the_cutoff(seed: int) -> None:
         if i != j and (np.linalg.norm(x[i] - x[j]) < 2.5 or abs(i - j) <= 2)
     }
     assert found == close
-    assert len(found) == edges.index.shape[1]
-    for (j, i), r, kind in zip(edges.index.T.tolist(), edges.separations, edges.kinds.tolist(), strict=True):
+    assert len(found) == edges.pairs.shape[1]
+    for (j, i), r, kind in zip(edges.pairs.T.tolist(), edges.separations, edges.kinds.tolist(), strict=True):
         np.testing.assert_allclose(r, x[i] - x[j], atol=1e-5)
         assert kind == (abs(i - j) if abs(i - j) <= 2 else 0)
 
@@ -55,7 +55,9 @@ def test_periodic_images_by_brute_force(triclinic: bool) -> None:
     if triclinic:
         box[1, 0], box[2, 0], box[2, 1] = 3.0, -2.0, 4.0
     n = 60
-    system = MolecularSystem(("A",) * n, np.ones(n), np.array([[2 * i, 2 * i + 1] for i in range(n // 2)]), ("b",) * (n // 2))
+    system = MolecularSystem(
+        ("A",) * n, np.ones(n), np.array([[2 * i, 2 * i + 1] for i in range(n // 2)]), ("b",) * (n // 2)
+    )
     cg = coarsen(system, 1)
     x = random.uniform(size=(n, 3)) @ box
     x[1::2] = x[::2] + random.normal(size=(n // 2, 3)) * 0.3
@@ -76,12 +78,14 @@ def test_periodic_images_by_brute_force(triclinic: bool) -> None:
         expected += [(int(j), int(i), *r[i, j].round(3).tolist()) for i, j in np.argwhere(wanted)]
     found = [
         (j, i, *np.round(r, 3).tolist())
-        for (j, i), r in zip(edges.index.T.tolist(), edges.separations.numpy().astype(float), strict=True)
+        for (j, i), r in zip(edges.pairs.T.tolist(), edges.separations.numpy().astype(float), strict=True)
     ]
     assert len(found) == len(expected)
     # rounding may differ by one in the last place, so that the sorted lists are compared to a tolerance
     by_pair = sorted(found, key=lambda e: (e[0], e[1], round(e[2], 1), round(e[3], 1)))
-    np.testing.assert_allclose(by_pair, sorted(expected, key=lambda e: (e[0], e[1], round(e[2], 1), round(e[3], 1))), atol=2e-3)
+    np.testing.assert_allclose(
+        by_pair, sorted(expected, key=lambda e: (e[0], e[1], round(e[2], 1), round(e[3], 1))), atol=2e-3
+    )
 
 
 def test_cutoff_beyond_half_the_box_is_refused() -> None:

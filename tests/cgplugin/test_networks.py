@@ -55,11 +55,13 @@ def predict(made: LearnedNetworks, cg, positions: torch.Tensor, displacements: t
     embedding = made.embed(fine.atom_types, fine.atom_masses.double(), *fine[2:])
     with torch.no_grad():
         return made(
-            embedding, torch.tensor(cg.masses), displacements, edges.index, edges.separations.double(), edges.kinds
+            embedding, torch.tensor(cg.masses), displacements, edges.pairs, edges.separations.double(), edges.kinds
         )
 
 
-@pytest.mark.parametrize("options", [{}, PAPER | {"hidden": 16, "layers": 2, "embedding_hidden": 8}, {"stochastic": False}])
+@pytest.mark.parametrize(
+    "options", [{}, PAPER | {"hidden": 16, "layers": 2, "embedding_hidden": 8}, {"stochastic": False}]
+)
 def test_script_gives_the_same(beads: dict, options: dict) -> None:
     made = networks(**options)
     expected = predict(made, **beads)
@@ -133,7 +135,7 @@ def test_batch_gives_what_single_systems_give(beads: dict) -> None:
             torch.cat(embeddings),
             torch.tensor(np.concatenate([one.masses, other.masses])),
             torch.cat([beads["displacements"], moved]),
-            edges.index,
+            edges.pairs,
             edges.separations.double(),
             edges.kinds,
         )
@@ -161,14 +163,14 @@ def test_likelihood_is_that_of_a_gaussian(beads: dict, noise: str) -> None:
     n = beads["cg"].n_beads
     target = torch.tensor(np.random.default_rng(0).normal(size=(n, 3)))
     factor = torch.eye(n, dtype=torch.float64)
-    factor = factor.index_put((edges.index[1], edges.index[0]), prediction.mixing, accumulate=True)
+    factor = factor.index_put((edges.pairs[1], edges.pairs[0]), prediction.mixing, accumulate=True)
     assert (noise == "bonded") == bool(prediction.mixing.any())
     expected = 0.0
     for axis in range(3):
         f = (prediction.scale[:, axis, None] * factor).numpy()
         gaussian = multivariate_normal(prediction.mean[:, axis].numpy(), f @ f.T)
         expected -= gaussian.logpdf(target[:, axis].numpy()) / (3 * n)
-    found = negative_log_likelihood(prediction, target, edges.index, torch.zeros(n, dtype=torch.int64), 1.0)
+    found = negative_log_likelihood(prediction, target, edges.pairs, torch.zeros(n, dtype=torch.int64), 1.0)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -177,9 +179,9 @@ def test_likelihood_of_a_batch_is_the_mean_of_its_parts(beads: dict) -> None:
     edges = BeadGraph.of(beads["cg"]).edges(beads["positions"], CUTOFF)
     n = beads["cg"].n_beads
     target = torch.tensor(np.random.default_rng(0).normal(size=(n, 3)))
-    one = negative_log_likelihood(prediction, target, edges.index, torch.zeros(n, dtype=torch.int64), 0.7)
+    one = negative_log_likelihood(prediction, target, edges.pairs, torch.zeros(n, dtype=torch.int64), 0.7)
     twice = Prediction(*(torch.cat([item, item]) for item in prediction))
-    index = torch.cat([edges.index, edges.index + n], dim=1)
+    index = torch.cat([edges.pairs, edges.pairs + n], dim=1)
     molecules = torch.arange(2).repeat_interleave(n)
     both = negative_log_likelihood(twice, torch.cat([target, target]), index, molecules, 0.7)
     torch.testing.assert_close(one, both)

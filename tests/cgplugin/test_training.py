@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -31,7 +30,12 @@ def dimers(n: int = 4, frames: int = 60) -> list:
 
 def dataset(**augmentation: object) -> WindowDataset:
     return WindowDataset(
-        dimers(), Vocabulary(("A",), ("b",)), stride=5, n_history=2, cutoff=9.0, augmentation=Augmentation(**augmentation)
+        dimers(),
+        Vocabulary(("A",), ("b",)),
+        stride=5,
+        n_history=2,
+        cutoff=9.0,
+        augmentation=Augmentation(**augmentation),
     )
 
 
@@ -159,7 +163,7 @@ def test_other_options_do_not_continue_a_training(tmp_path: Path) -> None:
 def test_logs_and_checkpoints_are_there(tmp_path: Path) -> None:
     train(dimers(), tmp_path / "m.pt", options=TrainingOptions(**TINY))
     folder = tmp_path / "m.training"
-    assert {"best.ckpt", "last.ckpt", "training.json"} <= set(os.listdir(folder))
+    assert {"best.ckpt", "last.ckpt", "training.json"} <= {item.name for item in folder.iterdir()}
     assert "val_nll" in (folder / "log" / "metrics.csv").read_text()
     assert list((folder / "tensorboard").glob("events*"))
 
@@ -206,7 +210,7 @@ def test_longest_bond_is_that_of_the_data() -> None:
             lambda path: torchscript.save(torch.nn.Linear(1, 1), {"format": "cgplugin model", "version": 1}, path),
             "header is incomplete",
         ),
-        (lambda path: None, "no such file"),
+        (lambda _: None, "no such file"),
     ],
 )
 def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, make, message: str) -> None:
@@ -222,7 +226,17 @@ def test_lammps_data_are_read_as_they_are(tmp_path: Path) -> None:
     """Also without forcefield.json above them: the package's own force field is recognised."""
     shutil.copytree(POLYMER / "train" / "001", tmp_path / "data" / "001")
     done = run_cli(
-        "train", "--data", tmp_path / "data", "--out", tmp_path / "m.pt", "--steps", 2, "--validate-every", 1, "--threads", 1
+        "train",
+        "--data",
+        tmp_path / "data",
+        "--out",
+        tmp_path / "m.pt",
+        "--steps",
+        2,
+        "--validate-every",
+        1,
+        "--threads",
+        1,
     )
     assert done.returncode == 0, done.stderr
     assert LearnedModel.load(tmp_path / "m.pt").description.time_step == 5.0

@@ -21,7 +21,9 @@ from tests.conftest import POLYMER, run_cli
 @pytest.fixture(scope="module")
 def run(small_model: Path, polymer_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    done = run_cli("simulate", small_model, polymer_data, "--time", "1000tau", "--out", out, "--seed", 3, "--threads", 1)
+    done = run_cli(
+        "simulate", small_model, polymer_data, "--time", "1000tau", "--out", out, "--seed", 3, "--threads", 1
+    )
     assert done.returncode == 0, done.stderr
     return out
 
@@ -51,10 +53,22 @@ def test_files(run: Path, small_model: Path) -> None:
     assert 1 < inside.mean() < 3
 
 
-def test_equal_seeds_give_equal_files_and_others_not(run: Path, small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_files_and_others_not(
+    run: Path, small_model: Path, polymer_data: Path, tmp_path: Path
+) -> None:
     for name, seed in (("same", 3), ("other", 4)):
         done = run_cli(
-            "simulate", small_model, polymer_data, "--time", 1000, "--out", tmp_path / name, "--seed", seed, "--threads", 1
+            "simulate",
+            small_model,
+            polymer_data,
+            "--time",
+            1000,
+            "--out",
+            tmp_path / name,
+            "--seed",
+            seed,
+            "--threads",
+            1,
         )
         assert done.returncode == 0, done.stderr
     expected = (run / "000" / "trajectory.dcd").read_bytes()[300:]
@@ -104,7 +118,9 @@ def test_longer_time_extends_a_run(run: Path, small_model: Path, polymer_data: P
 
 
 def test_replicas_are_independent_and_have_folders(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
-    done = run_cli("simulate", small_model, polymer_data, "--time", 100, "--out", tmp_path, "--replicas", 3, "--threads", 1)
+    done = run_cli(
+        "simulate", small_model, polymer_data, "--time", 100, "--out", tmp_path, "--replicas", 3, "--threads", 1
+    )
     assert done.returncode == 0, done.stderr
     series = [(tmp_path / "000" / f"replica-{n}" / "properties.csv").read_text() for n in range(3)]
     assert len(set(series)) == 3
@@ -145,5 +161,11 @@ def test_analyze_what_was_simulated(run: Path, tmp_path: Path) -> None:
     content = json.loads((copy / "000" / "analysis.json").read_text())
     assert content["n_frames"] == 19
     assert content["length_unit"] == "sigma"
-    for name in ("000/analysis.png", "analysis.png", "000/distribution.csv", "000/autocorrelation.csv", "analysis.json"):
+    for name in (
+        "000/analysis.png",
+        "analysis.png",
+        "000/distribution.csv",
+        "000/autocorrelation.csv",
+        "analysis.json",
+    ):
         assert (copy / name).stat().st_size > 0

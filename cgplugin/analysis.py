@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .errors import UserError, one_line
 from .files import read_json, write_json, write_text
@@ -160,13 +161,19 @@ def analyze_folder(
         end_to_end=SeriesStatistics.of(frame_end_to_end, between_frames),
         mean_squared_end_to_end=float(np.concatenate(squared)[kept].mean()),
         longest_bond=longest,
-        masses_known=(folder.path / "mapping.json").is_file() or (folder.path / "system.json").is_file(),
+        masses_known=_describes_itself(folder.path),
         times=times,
         series=series,
         frame_times=frame_times,
         frame_rg2=frame_rg2,
         frame_end_to_end=frame_end_to_end,
     )
+
+
+def _describes_itself(path: Path) -> bool:
+    """Whether a folder says the masses: as a finished simulation, or as a generated system."""
+    simulated = (path / "mapping.json").is_file() and (path / "summary.json").is_file()
+    return simulated or (path / "system.json").is_file()
 
 
 def _whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Iterator[Array]:
@@ -215,7 +222,8 @@ def _property_series(folder: TrajectoryFolder, n_frames: int) -> tuple[Array, Ar
         )
     interval = folder.trajectory.interval
     last_frame = folder.first_time + interval * (n_frames - 1)
-    if not last_frame - 0.01 * interval <= times[-1] < last_frame + interval:
+    # an interval of slack: steps after the last frame, or a first frame whose time nothing says
+    if not last_frame - 0.01 * interval <= times[-1] <= last_frame + 1.01 * interval:
         raise UserError(
             f"{path}: ends at time {times[-1]:g}, but the trajectory at {last_frame:g}: they are not of one run"
         )
@@ -256,6 +264,7 @@ def analyze(
     interval: float | None = None,
     rg2_power: int = 1,
     out: str | os.PathLike[str] | None = None,
+    progress: bool = False,
 ) -> list[SystemAnalysis]:
     """Analyse every trajectory below a directory and write tables and plots.
 
@@ -278,6 +287,8 @@ def analyze(
         `cgplugin.statistics.autocorrelation`.
     out : path, optional
         Where to write; by default to the directory.
+    progress : bool
+        Show a progress bar.
 
     Raises
     ------
@@ -297,10 +308,11 @@ def analyze(
         examples = " and ".join(str(next(f.path for f in folders if f.units == u)) for u in ("lj", "openmm"))
         raise UserError(f"{directory}: {examples} are in different units: analyse them separately")
     results = []
-    for folder in folders:
+    for folder in tqdm(folders, unit="system", desc="reading", disable=not progress):
         time = discard if isinstance(discard, float | int) else parse_time(discard, folder.units)
         results.append(analyze_folder(folder, discard=time, stride=stride, rg2_power=rg2_power))
-    for folder, result in zip(folders, results, strict=True):
+    pairs = zip(folders, results, strict=True)
+    for folder, result in tqdm(pairs, total=len(folders), unit="system", desc="writing", disable=not progress):
         place = target / folder.path.relative_to(base)
         if place != target:
             write_json(place / "analysis.json", result.to_json())

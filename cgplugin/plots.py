@@ -157,7 +157,7 @@ def plot_overview(results: "Sequence[SystemAnalysis]", path: Path) -> None:
             elinewidth=1,
         )
         if all(r.relaxation.reason for r in results):
-            relaxations.text(0.5, 0.5, "runs too short", transform=relaxations.transAxes, ha="center", color=GREY)
+            relaxations.text(0.5, 0.5, "not known", transform=relaxations.transAxes, ha="center", color=GREY)
             relaxations.set_xticks([])
         else:
             relaxations.set_xlim(left=0)

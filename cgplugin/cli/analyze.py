@@ -7,7 +7,7 @@ import click
 
 from cgplugin.units import length_unit, time_unit
 
-from .options import config_option
+from .options import config_option, show_progress
 
 if TYPE_CHECKING:
     from cgplugin.analysis import SystemAnalysis
@@ -63,6 +63,7 @@ def command(
         interval=interval,
         rg2_power=2 if paper_acf else 1,
         out=out,
+        progress=show_progress(),
     )
     click.echo(summary_table(results))
     click.echo(

@@ -141,6 +141,12 @@ def test_trajectory_without_description(tmp_path):
     np.testing.assert_allclose(result.series, squared_radius_of_gyration(chain_frames(), np.ones(6)), rtol=1e-5)
 
 
+def test_unfinished_run_does_not_pretend_to_know_masses(tmp_path):
+    (simulated(tmp_path / "chain") / "summary.json").unlink()
+    [result] = analyze(tmp_path, interval=50.0)
+    assert not result.masses_known
+
+
 def test_discard_and_stride(tmp_path):
     simulated(tmp_path / "chain")
     [whole] = analyze(tmp_path)

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from .cg_system import CoarseSystem
     from .integrator import LearnedIntegrator
     from .simulation import learned_simulation
+    from .system_files import save_system
 
-__all__ = ["CoarseSystem", "LearnedIntegrator", "learned_simulation"]
+__all__ = ["CoarseSystem", "LearnedIntegrator", "learned_simulation", "save_system"]
 
 _HOMES = {
     "CoarseSystem": "cg_system",
     "LearnedIntegrator": "integrator",
     "learned_simulation": "simulation",
+    "save_system": "system_files",
 }
 
 

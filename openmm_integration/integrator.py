@@ -77,7 +77,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
             self.addPerDofVariable(f"history{n}", 0)
         # Only runs where our `step` is bypassed (CompoundIntegrator, a copy made by XmlSerializer): without the model
         # there is nothing to do, and NaN makes OpenMM stop instead of reporting a system at rest.
-        self.addComputePerDof("x", "0/0*x")
+        # (A constant NaN such as 0/0 would send OpenMM's optimiser of expressions into an endless loop.)
+        self.addGlobalVariable("without_model", -1)
+        self.addComputePerDof("x", "x*sqrt(without_model)")
         self._context: weakref.ref[openmm.Context] | None = None
         self._state: LearnedState | None = None
 

@@ -1,0 +1,79 @@
+"""The examples, the README's Python and the benchmark's smallest case run as they stand."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mdtraj
+import pytest
+import yaml
+
+from cgplugin.network_options import NetworkOptions
+from cgplugin.training_options import TrainingOptions
+from openmm_integration.generate import GenerateSpec
+from tests.conftest import ROOT
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def run(*words: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_learned_simulation(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+    printed = run(ROOT / "examples" / "learned_simulation.py", small_model, polymer_data, "--steps", 50, cwd=tmp_path)
+    assert "5 frames of 9 beads" in printed
+    assert (tmp_path / "long.chk").exists()
+
+
+def test_training_on_an_own_openmm_run(tmp_path: Path) -> None:
+    printed = run(
+        ROOT / "examples" / "train_on_own_openmm_run.py", "--frames", 30, "--steps", 8, "--time", "20ps", cwd=tmp_path
+    )
+    assert "chain40" in printed
+    trajectory = tmp_path / "own" / "runs" / "chain40" / "trajectory.dcd"
+    assert mdtraj.load(trajectory, top=trajectory.with_name("topology.pdb")).n_frames == 2
+
+
+def test_python_of_the_readme(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    shutil.copy(small_model, tmp_path / "model.pt")
+    shutil.copy(polymer_data, tmp_path / "polymer.data")
+    code = "\n".join(blocks).replace("50_000", "50")
+    run("-c", code, cwd=tmp_path)
+    assert (tmp_path / "long.dcd").stat().st_size > 0
+
+
+def test_commands_of_the_readme_have_the_options_that_they_use() -> None:
+    text = (ROOT / "README.md").read_text()
+    for line in re.findall(r"^cgplugin (.*?[^\\])$", text, re.MULTILINE | re.DOTALL):
+        words = line.replace("\\\n", " ").split()
+        done = subprocess.run([sys.executable, "-m", "cgplugin", words[0], "--help"], capture_output=True, text=True, check=True)
+        for option in (word for word in words if word.startswith("--")):
+            assert f"{option} " in done.stdout.replace("/", " "), line
+
+
+@pytest.mark.parametrize("name", ["polymers.yaml", "unseen_polymer.yaml"])
+def test_specs_are_valid(name: str) -> None:
+    GenerateSpec.load(ROOT / "examples" / name)
+
+
+def test_training_config_is_valid() -> None:
+    content = yaml.safe_load((ROOT / "examples" / "train.yaml").read_text())
+    known = {**TrainingOptions.__dataclass_fields__, **NetworkOptions.__dataclass_fields__}
+    assert set(content) <= set(known)
+    TrainingOptions(**{key: value for key, value in content.items() if key in TrainingOptions.__dataclass_fields__})
+
+
+def test_vmd_script_has_what_a_tcl_interpreter_parses() -> None:
+    text = (ROOT / "examples" / "vmd_beads.tcl").read_text()
+    assert text.count("{") == text.count("}")
+    assert text.count("[") == text.count("]")

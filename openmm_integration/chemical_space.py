@@ -52,8 +52,5 @@ def sample_sequence(
         raise UserError(f"{force_field.source}: has no constitutional_units to build polymers of")
     random = np.random.default_rng(np.random.SeedSequence(seed))
     drawn = random.integers(len(force_field.constitutional_units), size=UNITS_DRAWN)
-    if polymer_class == "I":
-        units = np.resize(drawn, n_units)
-    else:
-        units = drawn[random.integers(UNITS_DRAWN, size=n_units)]
+    units = np.resize(drawn, n_units) if polymer_class == "I" else drawn[random.integers(UNITS_DRAWN, size=n_units)]
     return Sequence(polymer_class, tuple(drawn.tolist()), tuple(units.tolist()))

@@ -161,7 +161,7 @@ def generate(
     force_field = force_fields.find(spec.force_field)
     chosen, _ = choose_platform(platform)
     time_step = force_field.dynamics.time_step
-    steps = steps_for(spec.relaxation, time_step, "relaxation") + steps_for(spec.length, time_step, "length")
+    steps_for(spec.relaxation, time_step, "relaxation")
     steps_for(spec.recording_interval, time_step, "recording interval")
     steps_for(spec.length, spec.recording_interval, "length")
     systems = sample_systems(spec, force_field)
@@ -180,7 +180,10 @@ def generate(
     if on_cores and threads is None:
         threads = max(1, (os.cpu_count() or 1) // workers)
     with tqdm(total=sum(len(group) for group in missing), desc="MD", unit="system", disable=not progress) as bar:
-        jobs = [(spec, force_field, [systems[i] for i in group], group[0], out, chosen.getName(), threads) for group in missing]
+        jobs = [
+            (spec, force_field, [systems[i] for i in group], group[0], out, chosen.getName(), threads)
+            for group in missing
+        ]
         if workers == 1:
             for job in jobs:
                 _generate_group(*job)
@@ -302,5 +305,9 @@ def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float32]
 
 def write_dcd(path: Path, positions: NDArray[np.float32]) -> None:
     """Write positions (n_frames, n_atoms, 3) in nm as a DCD file (angstrom, as the format wants)."""
-    with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
-        file.write(10 * positions)
+    try:
+        with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
+            file.write(10 * positions)
+    except TypeError as error:
+        # how mdtraj (1.11) fails when its C code reports that a write went wrong
+        raise OSError(f"{path.name} could not be written: is the disk full?") from error

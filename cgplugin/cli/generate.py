@@ -35,7 +35,9 @@ def command(
     from openmm_integration.generate import GenerateSpec, generate
 
     settings = GenerateSpec.load(spec)
-    given = {name: value for name, value in (("seed", seed), ("n_systems", n_systems)) if value is not None}
-    settings = replace(settings, **given)
+    if seed is not None:
+        settings = replace(settings, seed=seed)
+    if n_systems is not None:
+        settings = replace(settings, n_systems=n_systems)
     folders = generate(settings, out, platform=platform, threads=threads, workers=workers, progress=show_progress())
     click.echo(f"{len(folders)} systems in {out}: {folders[0].name} to {folders[-1].name}")

@@ -124,7 +124,9 @@ def test_average_energies_are_those_of_the_reference_trajectory() -> None:
         if len(built_in().backbone_angles(load_structure(folder).system)) > 25
     )
     structure = load_structure(name)
-    reference = np.concatenate([block.positions for block in open_trajectory(name / "traj.lammpstrj.bz2", structure).blocks()])
+    reference = np.concatenate(
+        [block.positions for block in open_trajectory(name / "traj.lammpstrj.bz2", structure).blocks()]
+    )
     packed = PackedChains(built_in(), [structure.system], [reference[0]], seed=5)
     ours = np.array([frame[0] for frame in packed.record(Recording(250, 1.0, 5.0))])
 
@@ -164,7 +166,9 @@ def test_start_that_openmm_refuses() -> None:
     x = structure.positions.copy()
     x[3] = np.nan
     with pytest.raises(UserError, match="OpenMM cannot start from these positions"):
-        LangevinRun(create_system(built_in(), [structure.system]), x, built_in().dynamics, seed=0, minimize=True, name="p")
+        LangevinRun(
+            create_system(built_in(), [structure.system]), x, built_in().dynamics, seed=0, minimize=True, name="p"
+        )
 
 
 def test_time_must_be_a_multiple_of_the_step() -> None:

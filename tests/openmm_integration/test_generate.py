@@ -38,7 +38,9 @@ def test_output_is_what_others_read(tmp_path: Path) -> None:
         pdb, dcd = str(folder / "topology.pdb"), str(folder / "trajectory.dcd")
         trajectory = mdtraj.load(dcd, top=pdb)
         assert trajectory.n_frames == 9
-        assert sorted((a.index, b.index) for a, b in trajectory.topology.bonds) == [tuple(b) for b in system.bonds.tolist()]
+        assert sorted((a.index, b.index) for a, b in trajectory.topology.bonds) == [
+            tuple(b) for b in system.bonds.tolist()
+        ]
         assert app.PDBFile(pdb).topology.getNumBonds() == len(system.bonds)
         universe = MDAnalysis.Universe(pdb, dcd)
         assert len(universe.bonds) == len(system.bonds)
@@ -102,7 +104,12 @@ def test_number_of_processes_does_not_matter(tmp_path: Path) -> None:
     for workers in (1, 2):
         generate(spec, tmp_path / str(workers), workers=workers, threads=1)
     for number in range(4):
-        a, b = (mdtraj.load(tmp_path / w / f"{number:04d}" / "trajectory.dcd", top=tmp_path / w / f"{number:04d}" / "topology.pdb") for w in "12")
+        a, b = (
+            mdtraj.load(
+                tmp_path / w / f"{number:04d}" / "trajectory.dcd", top=tmp_path / w / f"{number:04d}" / "topology.pdb"
+            )
+            for w in "12"
+        )
         np.testing.assert_array_equal(a.xyz, b.xyz)
 
 

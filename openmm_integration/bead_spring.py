@@ -20,11 +20,15 @@ _PAIR_ENERGY = (
 
 
 def create_system(force_field: BeadSpringForceField, systems: Sequence[MolecularSystem]) -> openmm.System:
-    """Put one or many molecules into one non-periodic System, each blind to the others.
+    """Force field of one or many molecules as one non-periodic System.
 
     Pairs interact by a Lennard-Jones potential that is cut at ``force_field.cutoff`` and shifted to zero there, except for
-    directly bonded ones. Molecules of different systems never interact, however close they come: pairs are limited to
-    interaction groups, one per system.
+    directly bonded ones. The energy terms have the force groups `FORCE_GROUPS`.
+
+    Nothing here keeps the molecules apart: those that come closer than the cutoff do interact. Independent molecules share
+    a Context through `PackedChains`, which keeps them out of each other's reach. (An interaction group per molecule, or a
+    comparison of molecule numbers in the pair energy, would separate overlapping ones, at 2.5 and 5 times the cost for 20
+    chains; see ``benchmarks/generate``.)
 
     Parameters
     ----------

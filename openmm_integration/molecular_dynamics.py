@@ -1,6 +1,7 @@
 """Langevin dynamics of fine systems: one OpenMM System, or many chains packed into one Context."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from cgplugin.errors import UserError, one_line
 from cgplugin.force_field import BeadSpringForceField, Dynamics
 from cgplugin.molecular_system import MolecularSystem
+from cgplugin.units import BOLTZMANN
 
 from .bead_spring import create_system
 from .platforms import choose_platform
@@ -22,6 +24,16 @@ Array = NDArray[np.float64]
 
 CHECK_INTERVAL = 5.0
 """Time in ps between looks at where the chains of a packed Context are."""
+
+SAFETY = 7.0
+"""Standard deviations of a chain's free diffusion between two looks that the lattice leaves room for."""
+
+OnSteps = Callable[[int], None]
+"""Called with the number of MD steps just done, for progress bars; an exception that it raises ends the run."""
+
+
+def _ignore(_steps: int) -> None:
+    """Progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +48,11 @@ class Recording:
         Between frames.
     relaxation : float
         Dynamics before the first frame.
-    minimize : bool
-        Minimise the energy first.
     """
 
     n_frames: int
     interval: float
     relaxation: float = 0.0
-    minimize: bool = True
 
 
 def steps_for(time: float, time_step: float, what: str) -> int:
@@ -61,7 +70,10 @@ def steps_for(time: float, time_step: float, what: str) -> int:
 
 
 class LangevinRun:
-    """Langevin dynamics of an OpenMM System from given positions.
+    """Langevin dynamics of any OpenMM System from given positions.
+
+    Velocities are drawn at the temperature from the seed, and so is the noise: the same seed gives the same bits on the same
+    machine, platform and number of threads.
 
     Parameters
     ----------
@@ -71,7 +83,7 @@ class LangevinRun:
     dynamics : Dynamics
         Temperature, friction, MD time step.
     seed : int
-        Of the velocities and of the noise, 0 to 2^31 - 1.
+        Of the velocities and of the noise, 0 to 2^31 - 2.
     platform : str, optional
         By default the fastest.
     threads : int, optional
@@ -80,6 +92,8 @@ class LangevinRun:
         Minimise the energy before velocities are drawn.
     name : str
         For messages.
+    name_atom : callable, optional
+        Gives the words for an atom in messages; by default ``"NAME: atom 3"``.
 
     Raises
     ------
@@ -98,8 +112,10 @@ class LangevinRun:
         threads: int | None = None,
         minimize: bool = False,
         name: str = "system",
+        name_atom: Callable[[int], str] | None = None,
     ) -> None:
         self.name = name
+        self._name_atom = name_atom or (lambda atom: f"{name}: atom {atom}")
         self.dynamics = dynamics
         chosen, properties = choose_platform(platform, threads)
         self.platform = chosen.getName()
@@ -110,6 +126,10 @@ class LangevinRun:
         )
         # 0 would mean "choose one yourself" to OpenMM
         self.integrator.setRandomNumberSeed(seed + 1)
+        if len(bad := np.flatnonzero(~np.isfinite(positions).all(axis=1))):
+            raise UserError(
+                f"{self._name_atom(int(bad[0]))}: OpenMM cannot start from these positions (this one is not finite)"
+            )
         try:
             self.context = openmm.Context(system, self.integrator, chosen, properties)
             self.context.setPositions(positions)
@@ -120,12 +140,20 @@ class LangevinRun:
             raise UserError(f"{name}: OpenMM cannot start from these positions ({one_line(error)})") from error
 
     def step(self, steps: int) -> None:
-        """Advance by MD steps."""
-        if steps:
-            try:
-                self.integrator.step(steps)
-            except openmm.OpenMMException as error:
-                raise UserError(f"{self.name}: the MD failed ({one_line(error)}): use a smaller time step") from error
+        """Advance by MD steps.
+
+        Raises
+        ------
+        UserError
+            If the dynamics blows up; the message names the atom.
+        """
+        if not steps:
+            return
+        try:
+            self.integrator.step(steps)
+        except openmm.OpenMMException as error:
+            self.positions()
+            raise UserError(f"{self.name}: the MD failed ({one_line(error)})") from error
 
     def positions(self) -> Array:
         """Positions in nm, unwrapped, shape (n_atoms, 3).
@@ -135,18 +163,36 @@ class LangevinRun:
         UserError
             If one is not finite; the message names the atom.
         """
-        positions = self.context.getState(positions=True).getPositions(asNumpy=True)._value
-        if not np.isfinite(positions).all():
-            atom = int(np.argwhere(~np.isfinite(positions))[0][0])
-            raise UserError(f"{self.name}: the position of atom {atom} is not finite: use a smaller MD time step")
-        return np.array(positions)
+        positions = np.array(self.context.getState(positions=True).getPositions(asNumpy=True)._value)
+        if len(bad := np.flatnonzero(~np.isfinite(positions).all(axis=1))):
+            raise UserError(
+                f"{self._name_atom(int(bad[0]))} has no finite position any more: the MD time step of "
+                f"{self.dynamics.time_step:g} is too long, or the start structure is at fault"
+            )
+        return positions
+
+    def advance(self, steps: int, on_steps: OnSteps = _ignore) -> None:
+        """Advance by MD steps, telling about them now and then."""
+        stride = max(1, round(CHECK_INTERVAL / self.dynamics.time_step))
+        while steps > 0:
+            now = min(steps, stride)
+            self.step(now)
+            on_steps(now)
+            steps -= now
+
+    def record(self, recording: Recording, on_steps: OnSteps = _ignore) -> Iterator[Array]:
+        """Relax, then yield frames: positions in nm, unwrapped, shape (n_atoms, 3)."""
+        for _ in _frames(self, recording, on_steps):
+            yield self.positions()
 
 
 class PackedChains:
-    """Many chains in one Context, so that the cores (or the GPU) have enough to do.
+    """Many systems in one Context, so that the cores (or the GPU) have enough to do.
 
-    The chains sit on a lattice so wide that none can reach another; those that diffuse away from their place are moved back as
-    a whole, which changes nothing for them, and the path that is recorded is continuous.
+    Every system has a cell of its own on a lattice. The cells have room for a fully stretched chain and for its diffusion until
+    the next look at where it is, `CHECK_INTERVAL` later; one that has wandered is then moved back as a whole, which changes
+    nothing for it, and the path that is recorded is continuous. So no atom ever comes within the cutoff of another system's;
+    should one leave its cell nevertheless, the run ends with an error.
 
     Parameters
     ----------
@@ -156,6 +202,13 @@ class PackedChains:
         nm.
     seed, platform, threads, minimize
         See `LangevinRun`.
+
+    Attributes
+    ----------
+    run : LangevinRun
+        All systems together; its positions are those on the lattice.
+    spacing : float
+        Of the lattice, nm.
     """
 
     def __init__(
@@ -172,15 +225,26 @@ class PackedChains:
         self.systems = list(systems)
         offsets = np.cumsum([0, *(system.n_atoms for system in self.systems)])
         self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
+        centres = [start.mean(axis=0) for start in starts]
         # bonds stretch by less than a fifth at the temperatures these models are for
-        reach = max(_graph_diameter(system) for system in self.systems) * 1.2 * force_field.bond_r0
-        self.spacing = 2 * reach + 4 * force_field.cutoff
+        stretched = max(_graph_diameter(system) for system in self.systems) * 1.2 * force_field.bond_r0
+        extent = max(float(np.abs(x - c).max()) for x, c in zip(starts, centres, strict=True))
+        self._drift = max(_free_path(force_field.dynamics, float(system.masses.sum())) for system in self.systems)
+        # an atom's place in the cell: its chain's extent, the drift that is let pass, the path until the next look
+        self._room = max(stretched, extent if np.isfinite(extent) else 0.0) + 2 * self._drift
+        self.spacing = 2 * self._room + force_field.cutoff
         side = int(np.ceil(len(self.systems) ** (1 / 3)))
-        places = np.stack(np.unravel_index(np.arange(len(self.systems)), (side, side, side)), axis=1)
-        self._places = places * self.spacing
-        self._shifts = np.stack([place - start.mean(axis=0) for place, start in zip(self._places, starts, strict=True)])
+        cells = np.stack(np.unravel_index(np.arange(len(self.systems)), (side, side, side)), axis=1)
+        # around the origin, where single precision is best
+        self._places = (cells - 0.5 * (side - 1)) * self.spacing
+        self._shifts = np.stack([place - centre for place, centre in zip(self._places, centres, strict=True)])
         packed = np.concatenate([start + shift for start, shift in zip(starts, self._shifts, strict=True)])
         name = self.systems[0].name if len(self.systems) == 1 else f"{self.systems[0].name} to {self.systems[-1].name}"
+
+        def name_atom(atom: int) -> str:
+            part = int(np.searchsorted(offsets, atom, side="right")) - 1
+            return f"{self.systems[part].name}: atom {atom - offsets[part]}"
+
         self.run = LangevinRun(
             create_system(force_field, self.systems),
             packed,
@@ -190,24 +254,42 @@ class PackedChains:
             threads=threads,
             minimize=minimize,
             name=name,
+            name_atom=name_atom,
         )
 
-    def advance(self, steps: int) -> None:
-        """Advance by MD steps, keeping every chain near its place."""
-        stride = max(1, round(CHECK_INTERVAL / self.run.dynamics.time_step))
+    @property
+    def dynamics(self) -> Dynamics:
+        """Temperature, friction, MD time step."""
+        return self.run.dynamics
+
+    def advance(self, steps: int, on_steps: OnSteps = _ignore) -> None:
+        """Advance by MD steps, keeping every system in its cell.
+
+        Raises
+        ------
+        UserError
+            If the dynamics blows up; the message names the system and the atom.
+        """
+        stride = max(1, round(CHECK_INTERVAL / self.dynamics.time_step))
         while steps > 0:
             now = min(steps, stride)
             self.run.step(now)
-            steps -= now
             self._move_back()
+            on_steps(now)
+            steps -= now
 
     def _move_back(self) -> None:
         positions = self.run.positions()
         moved = False
         for chain, part in enumerate(self._parts):
-            drift = positions[part].mean(axis=0) - self._places[chain]
-            # two neighbours at a quarter of the spacing from their places still are out of reach of each other
-            if np.abs(drift).max() > 0.1 * self.spacing:
+            away = positions[part] - self._places[chain]
+            if len(self._parts) > 1 and np.abs(away).max() > self._room:
+                raise UserError(
+                    f"{self.systems[chain].name}: atoms are {np.abs(away).max():.3g} nm from the middle of their cell, which has "
+                    f"room for {self._room:.3g}: does it fall apart? Use a smaller MD time step or one chain per context"
+                )
+            drift = away.mean(axis=0)
+            if np.abs(drift).max() > self._drift:
                 positions[part] -= drift
                 self._shifts[chain] -= drift
                 moved = True
@@ -215,32 +297,35 @@ class PackedChains:
             self.run.context.setPositions(positions)
 
     def positions(self) -> list[Array]:
-        """Continuous positions of every chain, nm."""
+        """Continuous positions of every system, nm."""
         positions = self.run.positions()
         return [positions[part] - shift for part, shift in zip(self._parts, self._shifts, strict=True)]
 
-    def record(self, recording: Recording, on_steps: Callable[[int], None] = lambda _: None) -> Iterator[list[Array]]:
-        """Relax, then yield frames: positions of every chain, nm.
-
-        Parameters
-        ----------
-        recording : Recording
-        on_steps : callable
-            Called with the number of MD steps just done, for progress bars.
-        """
-        time_step = self.run.dynamics.time_step
-        relaxation = steps_for(recording.relaxation, time_step, "relaxation")
-        chunk = max(1, round(10 * CHECK_INTERVAL / time_step))
-        while relaxation > 0:
-            self.advance(min(chunk, relaxation))
-            on_steps(min(chunk, relaxation))
-            relaxation -= chunk
-        interval = steps_for(recording.interval, time_step, "recording interval")
-        for frame in range(recording.n_frames):
-            if frame:
-                self.advance(interval)
-                on_steps(interval)
+    def record(self, recording: Recording, on_steps: OnSteps = _ignore) -> Iterator[list[Array]]:
+        """Relax, then yield frames: positions of every system in nm, unwrapped, each of shape (n_atoms, 3)."""
+        for _ in _frames(self, recording, on_steps):
             yield self.positions()
+
+
+def _frames(run: LangevinRun | PackedChains, recording: Recording, on_steps: OnSteps) -> Iterator[int]:
+    """Advance a run from frame to frame, and yield the number of the frame it is at."""
+    relaxation = steps_for(recording.relaxation, run.dynamics.time_step, "relaxation")
+    interval = steps_for(recording.interval, run.dynamics.time_step, "recording interval")
+    run.advance(relaxation, on_steps)
+    for frame in range(recording.n_frames):
+        if frame:
+            run.advance(interval, on_steps)
+        yield frame
+
+
+def _free_path(dynamics: Dynamics, mass: float) -> float:
+    """Distance in nm that a freely diffusing molecule practically never exceeds, along an axis, between two looks.
+
+    Langevin dynamics without forces: <dx^2> = 2 (kT / (m g^2)) (g t - 1 + exp(-g t)) for the friction g.
+    """
+    t, g = CHECK_INTERVAL, dynamics.friction
+    thermal = BOLTZMANN * dynamics.temperature / mass
+    return SAFETY * math.sqrt(2 * thermal / g**2 * (g * t + math.expm1(-g * t)))
 
 
 def _graph_diameter(system: MolecularSystem) -> int:

@@ -17,38 +17,49 @@ def available_platforms() -> list[str]:
 def choose_platform(name: str | None = None, threads: int | None = None) -> tuple[openmm.Platform, dict[str, str]]:
     """Platform and its properties for a Context.
 
+    Forces are summed in a fixed order where the platform can do so: the same seed, machine and number of threads then
+    give the same bits. GPUs keep positions and velocities in double precision (``mixed``), because packed chains sit far
+    from the origin.
+
     Parameters
     ----------
     name : str, optional
         By default the fastest one that works here.
     threads : int, optional
-        Of the CPU platform.
+        Of the CPU platform; by default as many as there are cores.
 
     Raises
     ------
     UserError
-        If the platform is unknown or does not work here.
+        If the platform is unknown or does not work here, or there are fewer threads than one.
     """
+    if threads is not None and threads < 1:
+        raise UserError(f"threads is {threads}, expected at least 1")
     names = available_platforms()
     if name is not None:
         known = {candidate.lower(): candidate for candidate in names}
         if name.lower() not in known:
             raise UserError(f"unknown platform {name!r}: this OpenMM has {', '.join(names)}")
         names = [known[name.lower()]]
-    problem = ""
+    problems = []
     for candidate in names:
         platform = openmm.Platform.getPlatformByName(candidate)
-        properties = {"Threads": str(threads)} if candidate == "CPU" and threads is not None else {}
-        if candidate == "CPU":
-            # the same seed and number of threads give the same bits
-            properties["DeterministicForces"] = "true"
+        properties = _properties(platform, threads)
         try:
             _try(platform, properties)
         except openmm.OpenMMException as error:
-            problem = one_line(error)
+            problems.append(f"{candidate}: {one_line(error)}")
             continue
         return platform, properties
-    raise UserError(f"the platform {names[0]} does not work here ({problem})")
+    raise UserError(f"no platform works here ({'; '.join(problems)})")
+
+
+def _properties(platform: openmm.Platform, threads: int | None) -> dict[str, str]:
+    wanted = {"DeterministicForces": "true", "Precision": "mixed"}
+    if threads is not None:
+        wanted["Threads"] = str(threads)
+    known = platform.getPropertyNames()
+    return {key: value for key, value in wanted.items() if key in known}
 
 
 def _try(platform: openmm.Platform, properties: dict[str, str]) -> None:

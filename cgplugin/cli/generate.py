@@ -4,17 +4,18 @@ from pathlib import Path
 
 import click
 
-from .options import show_progress
+from .options import config_option, show_progress
 
 
 @click.command("generate")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the systems.")
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
-@click.option("--threads", type=int, help="Threads of the CPU platform; by default all cores.")
+@click.option("--threads", type=int, help="Threads of the CPU platform per worker.  [1]")
 @click.option("--workers", type=int, help="Processes side by side; by default one per core, or one on a GPU.")
 @click.option("--seed", type=int, help="In place of the seed in SPEC.")
 @click.option("--n-systems", type=int, help="In place of the number of systems in SPEC.")
+@config_option
 def command(
     spec: Path,
     out: Path,
@@ -26,18 +27,30 @@ def command(
 ) -> None:
     """Generate short MD of the systems that SPEC describes, a folder per system below --out.
 
-    SPEC is a YAML file with any of these entries: force_field (file, or "polymer"), polymer_class (I or II), n_systems, n_units,
-    sequences, length, recording_interval, relaxation (times in tau or ps), seed, chains_per_context, name. Systems that are
-    there already are kept, so that an interrupted run goes on where it was.
+    SPEC is a YAML file with any of these entries: force_field (file, or "polymer"), polymer_class (I or II), n_systems,
+    n_units, sequences (lists of indices of constitutional units, in place of a class), length, recording_interval,
+    relaxation (times in tau or ps), seed, chains_per_context, name. Systems that are there already are kept, so that an
+    interrupted run goes on where it was.
     """
     from dataclasses import replace
 
+    from cgplugin.errors import UserError
     from openmm_integration.generate import GenerateSpec, generate
 
     settings = GenerateSpec.load(spec)
     if seed is not None:
         settings = replace(settings, seed=seed)
     if n_systems is not None:
+        if settings.sequences is not None:
+            raise UserError(f"{spec}: has sequences, whose number is that of the systems: --n-systems does not apply")
         settings = replace(settings, n_systems=n_systems)
-    folders = generate(settings, out, platform=platform, threads=threads, workers=workers, progress=show_progress())
+    folders = generate(
+        settings,
+        out,
+        platform=platform,
+        threads=threads,
+        workers=workers,
+        progress=show_progress(),
+        report=click.echo,
+    )
     click.echo(f"{len(folders)} systems in {out}: {folders[0].name} to {folders[-1].name}")

@@ -92,6 +92,9 @@ def _charges(system: openmm.System) -> np.ndarray | None:
     for force in system.getForces():
         if isinstance(force, openmm.NonbondedForce):
             return np.array(
-                [force.getParticleParameters(i)[0].value_in_unit(unit.elementary_charge) for i in range(system.getNumParticles())]
+                [
+                    force.getParticleParameters(i)[0].value_in_unit(unit.elementary_charge)
+                    for i in range(system.getNumParticles())
+                ]
             )
     return None

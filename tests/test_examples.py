@@ -56,7 +56,9 @@ def test_commands_of_the_readme_have_the_options_that_they_use() -> None:
     text = (ROOT / "README.md").read_text()
     for line in re.findall(r"^cgplugin (.*?[^\\])$", text, re.MULTILINE | re.DOTALL):
         words = line.replace("\\\n", " ").split()
-        done = subprocess.run([sys.executable, "-m", "cgplugin", words[0], "--help"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "cgplugin", words[0], "--help"], capture_output=True, text=True, check=True
+        )
         for option in (word for word in words if word.startswith("--")):
             assert f"{option} " in done.stdout.replace("/", " "), line
 

@@ -1,6 +1,6 @@
 """Cost of a learned step against OpenMM and LAMMPS for the same simulated time, one thread each, in one run.
 
-    python benchmarks/learned_step/benchmark.py MODEL STRUCTURE... --out benchmarks/learned_step/results.json
+    python -m benchmarks.learned_step.benchmark MODEL STRUCTURE... --out benchmarks/learned_step/results.json
 
 STRUCTURE are LAMMPS data files of the reference polymers. The chains are replicated to fill a batch. Every figure is the median
 of several rounds in which all contestants take their turn, since the machine may be shared.
@@ -79,6 +79,7 @@ class LammpsChain:
         self.process.stdout.readline()
 
     def seconds(self) -> float:
+        """Wall time of the next piece of the run."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("go\n")

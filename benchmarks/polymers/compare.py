@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("reference", type=Path)
     options = parser.parse_args()
     rows = []
-    print("| polymer | MD mean Rg^2 | learned | EMD | MD relaxation | learned | largest Rg^2 |\n|---|---|---|---|---|---|---|")
+    print(
+        "| polymer | MD mean Rg^2 | learned | EMD | MD relaxation | learned | largest Rg^2 |\n|---|---|---|---|---|---|---|"
+    )
     for folder in sorted(path.parent for path in options.reference.glob("*/rg2.npy")):
         truth = np.load(folder / "rg2.npy").astype(float)
         files = sorted((options.runs / folder.name).rglob("properties.csv"))

@@ -7,6 +7,9 @@ import click
 from .data_options import conventions_from
 from .options import config_option, show_progress
 
+ONE_THREAD_LIMIT = 2000
+"""Up to this many beads a network call is too short to be shared: threads would wait for each other most of the time."""
+
 
 @click.command("simulate")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -25,7 +28,11 @@ from .options import config_option, show_progress
 @click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style.")
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
-@click.option("--threads", type=int, help="Threads of torch and of OpenMM's CPU platform; by default all cores.")
+@click.option(
+    "--threads",
+    type=int,
+    help="Threads of torch and of OpenMM's CPU platform; by default as many as the size is worth.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out (or extend a finished one).")
 @config_option
 def command(
@@ -101,6 +108,8 @@ def command(
             platform=platform,
             threads=threads,
         )
+        if threads is None and simulation.system.getNumParticles() <= ONE_THREAD_LIMIT:
+            torch.set_num_threads(1)
         own = [structure.system.name for structure in batch]
         # systems with a box have a run, and so a checkpoint, each
         folder = out / ".runs" / own[0] if periodic and len(loaded) > 1 else out

@@ -11,6 +11,9 @@ from cgplugin.training_options import TrainingOptions
 from .data_options import conventions_from, lammps_options
 from .options import config_option, dataclass_options, from_options, show_progress
 
+ONE_THREAD_WIDTH = 64
+"""Up to this width a second thread gains nothing, and costs much on a busy machine."""
+
 
 @click.command("train")
 @click.option("--data", multiple=True, required=True, metavar="DIR", help="Training data; may be given several times.")
@@ -25,7 +28,7 @@ from .options import config_option, dataclass_options, from_options, show_progre
 )
 @click.option("--interval", type=float, help="Time between frames, ps or tau, where the files do not say it.")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished training beside --out.")
-@click.option("--threads", type=int, help="Threads of torch; by default all cores.")
+@click.option("--threads", type=int, help="Threads of torch; by default one for narrow networks, else all cores.")
 @lammps_options
 @dataclass_options(TrainingOptions)
 @dataclass_options(NetworkOptions)
@@ -61,6 +64,8 @@ def command(
     paper = preset == "paper"
     settings = from_options(TrainingOptions, options, **(training_options.PAPER if paper else {}))
     network = from_options(NetworkOptions, options, **(network_options.PAPER if paper else {}))
+    if threads is None and network.hidden <= ONE_THREAD_WIDTH:
+        torch.set_num_threads(1)
     training.check_output(out)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     progress = show_progress()

@@ -2,8 +2,8 @@
 
     python benchmarks/polymers/compare.py RUNS REFERENCE
 
-RUNS is what "cgplugin simulate" wrote for the polymers (with or without replicas), REFERENCE a folder per polymer with ``rg2.npy``,
-recorded every 0.5 tau.
+RUNS is what "cgplugin simulate" wrote for the polymers (with or without replicas), REFERENCE a folder per polymer with
+``rg2.npy``, recorded every 0.5 tau.
 """
 
 import argparse

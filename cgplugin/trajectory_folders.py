@@ -1,7 +1,6 @@
 """Folders with a trajectory, as ``cgplugin simulate`` and ``cgplugin generate`` write them."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,21 +138,3 @@ def _read_properties(path: Path) -> dict[str, NDArray[np.float64]]:
         raise UserError(f"{path}: has no rows")
     return dict(zip(names, np.array(rows).T, strict=True))
 
-
-def read_chunks(folder: TrajectoryFolder) -> Iterator[NDArray[np.float64]]:
-    """Positions of successive frames, each (n_frames, n_atoms, 3) in nm, a limited number at a time.
-
-    Raises
-    ------
-    UserError
-        If one is not finite.
-    """
-    done = 0
-    for block in folder.trajectory.blocks():
-        if not np.isfinite(block.positions).all():
-            frame, atom, _ = np.argwhere(~np.isfinite(block.positions))[0]
-            raise UserError(
-                f"{folder.trajectory.source}: the position of atom {atom} in frame {done + frame} is not finite"
-            )
-        done += len(block.positions)
-        yield block.positions

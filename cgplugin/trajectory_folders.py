@@ -137,4 +137,3 @@ def _read_properties(path: Path) -> dict[str, NDArray[np.float64]]:
     if not rows:
         raise UserError(f"{path}: has no rows")
     return dict(zip(names, np.array(rows).T, strict=True))
-

@@ -58,6 +58,8 @@ def write_pdb(path: str | os.PathLike[str], topology: app.Topology, positions: N
     UserError
         If the file cannot be written, or the positions are not finite or too far apart for the format.
     """
+    if len(bad := np.flatnonzero(~np.isfinite(positions).all(axis=1))):
+        raise UserError(f"{path}: these positions do not fit a PDB file (that of atom {bad[0]} is not finite)")
     if np.abs(positions).max() > SHIFT_BEYOND:
         positions = positions - positions.mean(axis=0)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:

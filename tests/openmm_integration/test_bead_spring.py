@@ -8,8 +8,10 @@ import openmm
 import pytest
 
 from cgplugin import UserError
-from cgplugin.force_field import BeadSpringForceField, built_in
+from cgplugin.force_field import BeadSpringForceField, Dynamics, built_in
 from cgplugin.structure_files import load_structure
+from cgplugin.units import BOLTZMANN
+from lammps_reader.data import read_data
 from openmm_integration.bead_spring import create_system, energy_terms
 from openmm_integration.molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
 from openmm_integration.platforms import available_platforms, choose_platform
@@ -50,13 +52,24 @@ def test_force_field_in_openmm_units() -> None:
 
 
 def test_built_polymers_are_those_of_the_reference_data() -> None:
-    for folder in sorted((POLYMER / "train").iterdir())[:40]:
+    stiff = built_in().lammps_type_ids["B2"]
+    folders = sorted((POLYMER / "train").iterdir())
+    assert len(folders) == 100
+    for folder in folders:
         meta = json.loads((folder / "meta.json").read_text())
         structure = load_structure(folder)
         built = build_polymer(built_in(), meta["sequence"], "built")
         assert built.atom_types == structure.system.atom_types
         assert (built.bonds == structure.system.bonds).all()
         assert built.bond_types == structure.system.bond_types
+        data = read_data(folder / "topology.data")
+        # LAMMPS lists the angles around B1 too, whose constant is zero
+        rows = np.searchsorted(data.ids, data.angles[:, 1:])
+        acting = {(min(i, k), j, max(i, k)) for i, j, k in rows.tolist() if data.types[j] == stiff}
+        ours = built_in().backbone_angles(built).tolist()
+        assert {(min(i, k), j, max(i, k)) for i, j, k in ours} == acting
+        assert len(ours) == len(acting)
+        assert len(data.angles) == len(meta["sequence"]) - 2
 
 
 def test_chains_in_one_context_do_not_feel_each_other() -> None:
@@ -83,6 +96,64 @@ def test_moving_chains_back_leaves_their_paths_continuous(monkeypatch: pytest.Mo
     np.testing.assert_allclose(np.concatenate(packed.positions()), far + shift, atol=1e-9)
     drift = packed.run.positions()[: structures[0].system.n_atoms].mean(axis=0) - packed._places[0]
     assert np.abs(drift).max() < 1e-6
+
+
+def test_small_molecules_that_diffuse_fast_stay_out_of_reach_of_each_other() -> None:
+    """Dimers in a common Context for long: the pair energy, all of it between molecules, is zero at every look."""
+    dimers = [build_polymer(built_in(), [1, 1], f"d{i}") for i in range(20)]
+    starts = [start_positions(dimer, 1.0, (0, i)) for i, dimer in enumerate(dimers)]
+    packed = PackedChains(built_in(), dimers, starts, seed=2)
+    for _ in range(30):
+        packed.advance(500)
+        assert energy_terms(packed.run.context)["pair"] == 0
+    travelled = [
+        np.linalg.norm(x.mean(axis=0) - s.mean(axis=0)) for x, s in zip(packed.positions(), starts, strict=True)
+    ]
+    # D = kT / (m friction) with m = 2: <x^2> = 6 D t = 450 for the 150 tau
+    assert 14 < np.sqrt(np.mean(np.square(travelled))) < 29
+    np.testing.assert_array_less(np.abs(packed.run.positions()).max(), 3 * packed.spacing)
+
+
+def test_a_chain_that_leaves_its_cell_ends_the_run() -> None:
+    structures = [load_structure(POLYMER / "train" / name) for name in ("000", "001")]
+    packed = PackedChains(built_in(), [s.system for s in structures], [s.positions for s in structures], seed=1)
+    positions = packed.run.positions()
+    positions[-1, 2] += 0.6 * packed.spacing
+    packed.run.context.setPositions(positions)
+    with pytest.raises(UserError, match=r"^001: atoms are .* nm from the middle of their cell, which has room for"):
+        packed._move_back()
+
+
+@pytest.mark.parametrize("platform", ["CPU", "Reference"])
+def test_positions_that_blow_up_name_system_and_atom(platform: str) -> None:
+    structures = [load_structure(POLYMER / "train" / name) for name in ("000", "001")]
+    packed = PackedChains(
+        built_in(), [s.system for s in structures], [s.positions for s in structures], seed=1, platform=platform
+    )
+    velocities = np.zeros_like(packed.run.positions())
+    velocities[structures[0].system.n_atoms + 7] = np.inf
+    packed.run.context.setVelocities(velocities)
+    with pytest.raises(UserError, match=r"^001: atom \d+ has no finite position any more: the MD time step of 0\.01"):
+        packed.advance(1)
+
+
+def test_any_openmm_system_runs() -> None:
+    """Free particles: the temperature, and <x^2> = 6 (kT / m g^2) (g t - 1 + exp(-g t))."""
+    n, dynamics = 3000, Dynamics(300.0, 2.0, 0.02)
+    system = openmm.System()
+    for _ in range(n):
+        system.addParticle(18.0)
+    told: list[int] = []
+    run = LangevinRun(system, np.zeros((n, 3)), dynamics, seed=4)
+    frames = list(run.record(Recording(3, 1.0, 2.0), told.append))
+    assert sum(told) == 200
+    assert [frame.shape for frame in frames] == [(n, 3)] * 3
+    thermal = BOLTZMANN * 300 / 18
+    kinetic = run.context.getState(energy=True).getKineticEnergy()._value
+    assert kinetic / (1.5 * n * BOLTZMANN * 300) == pytest.approx(1, abs=0.05)
+    for frame, t in zip(frames, (2, 3, 4), strict=True):
+        expected = 6 * thermal / 4 * (2 * t - 1 + math.exp(-2 * t))
+        assert (frame**2).sum(axis=1).mean() == pytest.approx(expected, rel=0.06)
 
 
 def test_temperature_and_bond_length_distribution() -> None:
@@ -128,7 +199,7 @@ def test_average_energies_are_those_of_the_reference_trajectory() -> None:
         [block.positions for block in open_trajectory(name / "traj.lammpstrj.bz2", structure).blocks()]
     )
     packed = PackedChains(built_in(), [structure.system], [reference[0]], seed=5)
-    ours = np.array([frame[0] for frame in packed.record(Recording(250, 1.0, 5.0))])
+    ours = np.array([frame[0] for frame in packed.record(Recording(160, 1.0, 5.0))])
 
     def averages(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         terms = []
@@ -155,10 +226,18 @@ def test_unknown_bead_type_is_named() -> None:
 
 
 def test_platforms() -> None:
+    assert choose_platform()[0].getName() == available_platforms()[0] or available_platforms()[0] in (
+        "CUDA",
+        "OpenCL",
+        "HIP",
+    )
+    assert choose_platform("CPU", 2)[1] == {"Threads": "2", "DeterministicForces": "true"}
     assert {"CPU", "Reference"} <= set(available_platforms())
     assert choose_platform("reference")[0].getName() == "Reference"
     with pytest.raises(UserError, match=r"unknown platform 'Quantum': this OpenMM has .*CPU"):
         choose_platform("Quantum")
+    with pytest.raises(UserError, match="threads is 0, expected at least 1"):
+        choose_platform("CPU", 0)
 
 
 def test_start_that_openmm_refuses() -> None:

@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from cgplugin import MolecularSystem, UserError
 from cgplugin.force_field import built_in
 from cgplugin.statistics import standard_error
 from openmm_integration.chemical_space import sample_sequence
-from openmm_integration.generate import GenerateSpec, generate, sample_systems
+from openmm_integration.generate import GenerateSpec, _generate_group, _Group, _only_writer, generate, sample_systems
 from tests.conftest import run_cli
 
 SHORT = {"n_systems": 4, "n_units": 6, "length": 4, "recording_interval": 0.5, "relaxation": 2, "chains_per_context": 2}
@@ -87,10 +89,14 @@ def test_killed_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    # what a kill in the middle of writing leaves behind
+    (tmp_path / "killed" / ".0005.partial").mkdir()
+    (tmp_path / "killed" / ".0005.partial" / "trajectory.dcd").write_bytes(b"half")
     there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("0*")}
     assert 0 < len(there) < 6
     done = run_cli(*command, "--out", tmp_path / "killed")
     assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "killed").glob(".*")) == [".lock"]
     for name, written in there.items():
         assert (tmp_path / "killed" / name).stat().st_mtime_ns == written
     for number in range(6):
@@ -113,11 +119,66 @@ def test_number_of_processes_does_not_matter(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a.xyz, b.xyz)
 
 
+def test_cores_and_missing_systems_do_not_change_the_threads(tmp_path: Path) -> None:
+    """OpenMM's CPU platform gives other noise with other numbers of threads."""
+    whole = generate(GenerateSpec(**SHORT), tmp_path / "whole")
+    generate(GenerateSpec(**SHORT), tmp_path / "parts")
+    shutil.rmtree(tmp_path / "parts" / "0003")
+    parts = generate(GenerateSpec(**SHORT), tmp_path / "parts")
+    for a, b in zip(whole, parts, strict=True):
+        assert (a / "trajectory.dcd").read_bytes()[300:] == (b / "trajectory.dcd").read_bytes()[300:]
+        assert MolecularSystem.load(a / "system.json").provenance["threads"] == 1
+
+
 def test_another_spec_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     generate(GenerateSpec(**SHORT), tmp_path, workers=1)
     with pytest.raises(UserError, match="holds systems of a spec that differs in seed"):
         generate(GenerateSpec(**SHORT, seed=5), tmp_path)
-    assert len(generate(GenerateSpec(**{**SHORT, "n_systems": 6}), tmp_path, workers=1)) == 6
+
+
+def test_number_of_systems_may_change_by_whole_groups(tmp_path: Path) -> None:
+    def ask(n: int) -> int:
+        return len(generate(GenerateSpec(**{**SHORT, "n_systems": n}), tmp_path, workers=1))
+
+    assert ask(4) == 4
+    assert ask(2) == 2
+    assert ask(5) == 5
+    assert ask(4) == 4
+    for n in (3, 6):
+        with pytest.raises(UserError, match=r"do not fill the last group of 2: use another folder, or change"):
+            ask(n)
+    assert sorted(path.name for path in tmp_path.glob("0*")) == ["0000", "0001", "0002", "0003", "0004"]
+
+
+def test_two_at_once_in_a_folder(tmp_path: Path) -> None:
+    with _only_writer(tmp_path), pytest.raises(UserError, match="another cgplugin generate is at work here"):
+        generate(GenerateSpec(**SHORT), tmp_path)
+    assert len(generate(GenerateSpec(**SHORT), tmp_path, workers=1)) == 4
+
+
+def test_last_lines_say_how_fast_and_where(tmp_path: Path) -> None:
+    (tmp_path / "options.yaml").write_text("workers: 1\nn-systems: 2\n")
+    spec = write_spec(tmp_path / "spec.yaml")
+    for first in (True, False):
+        done = run_cli("generate", spec, "--out", tmp_path / "out", "--config", tmp_path / "options.yaml")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        *speed, where = done.stdout.splitlines()
+        assert where == f"2 systems in {tmp_path / 'out'}: 0000 to 0001"
+        assert len(speed) == first
+    pattern = r"2 systems generated in \d+ s on \w+: [0-9.e+]+ tau/s, [0-9.e+]+ million bead-steps/s"
+    assert re.fullmatch(
+        pattern, run_cli("generate", spec, "--out", tmp_path / "b", "--n-systems", 2).stdout.splitlines()[0]
+    )
+
+
+def test_steps_are_told_to_the_last(tmp_path: Path) -> None:
+    """The progress bar ends at its total: relaxation and recording of all chains."""
+    told: list[float] = []
+    spec = GenerateSpec(**{**SHORT, "n_systems": 2})
+    group = _Group(spec, built_in(), sample_systems(spec, built_in()), 0, tmp_path, "CPU", 1)
+    _generate_group(group, told.append)
+    assert sum(told) == pytest.approx(2 * (2 + 4))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +192,13 @@ def test_another_spec_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         ({"force_field": "nylon"}, "unknown force field 'nylon': give a file or one of polymer"),
         ({"force_field": "missing.json"}, "no such file"),
         ({"sequences": [[0, 77]]}, "position 1 has the constitutional unit 77"),
+        ({"sequences": [[0], [1.5]]}, "chain 1 of sequences is [1.5], expected a list of indices"),
+        ({"sequences": 5}, "sequences is 5, expected a list of chains"),
+        ({"n_systems": True}, "n_systems is True, expected an integer"),
+        ({"length": 1.2}, "the length of 1.2 is no multiple of the recording interval of 0.5"),
+        ({"relaxation": "long"}, "relaxation is 'long', expected a time"),
+        ({"force_field": None}, "force_field is None, expected a file or a name"),
+        ({"name": "../elsewhere"}, "name is '../elsewhere', expected letters, digits"),
     ],
 )
 def test_bad_specs(tmp_path: Path, changes: dict, message: str) -> None:
@@ -139,6 +207,41 @@ def test_bad_specs(tmp_path: Path, changes: dict, message: str) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threads", 0], "threads is 0, expected at least 1"),
+        (["--workers", 0], "workers is 0, expected at least 1"),
+        (["--platform", "Abacus"], "unknown platform 'Abacus': this OpenMM has"),
+        (["--seed", -3], "seed is -3, expected an integer of at least 0"),
+        (["--seed", "x"], "'x' is not a valid integer"),
+        (["--config", "missing.yaml"], "missing.yaml: no such file"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: list, message: str) -> None:
+    done = run_cli("generate", write_spec(tmp_path / "spec.yaml"), "--out", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = run_cli("generate", write_spec(tmp_path / "spec.yaml"), "--out", out)
+        assert done.returncode == 2
+        assert f"{out}: cannot be written" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_number_of_systems_does_not_go_with_sequences(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.yaml", sequences=[[0, 1]])
+    done = run_cli("generate", spec, "--out", tmp_path / "out", "--n-systems", 4)
+    assert done.returncode == 2
+    assert "--n-systems does not apply" in done.stderr
 
 
 def test_unknown_bead_type_in_a_force_field(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lammps_reader import LammpsData, UnitStyle, open_dump, read_data, unit_style
+from lammps_reader.text import bare_suffix
 
 from .coarse_trajectory import FrameBlock
 from .errors import UserError
@@ -19,7 +19,6 @@ from .trajectory_files import frames_per_block
 
 DATA_SUFFIXES = (".data",)
 DUMP_SUFFIXES = (".lammpstrj", ".dump")
-COMPRESSIONS = (".gz", ".bz2", ".zst")
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,6 @@ def is_dump_file(path: str | os.PathLike[str]) -> bool:
     return bare_suffix(path) in DUMP_SUFFIXES
 
 
-def bare_suffix(path: str | os.PathLike[str]) -> str:
-    """Suffix of a file's name, without that of its compression."""
-    name = Path(path)
-    return Path(name.stem).suffix if name.suffix in COMPRESSIONS else name.suffix
-
-
 @dataclass(frozen=True)
 class LammpsSystem:
     """A data file as a system, and what its dumps are read with.
@@ -71,6 +64,8 @@ class LammpsSystem:
     style : UnitStyle
     time_step : float or None
         MD time step in ps, where it is known.
+    data : LammpsData
+        The file itself.
     """
 
     system: MolecularSystem
@@ -78,6 +73,7 @@ class LammpsSystem:
     box_vectors: NDArray[np.float64] | None
     style: UnitStyle
     time_step: float | None
+    data: LammpsData = field(repr=False)
 
     @classmethod
     def load(
@@ -116,7 +112,7 @@ class LammpsSystem:
         # one molecule without charges in a box of LAMMPS' making is a chain in implicit solvent
         alone = int(system.molecules.max()) == 0
         box = None if alone else reduce_box_vectors(data.box.vectors * style.length)
-        return cls(system, data.positions * style.length, box, style, time_step)
+        return cls(system, data.positions * style.length, box, style, time_step, data)
 
     def open_dump(self, path: str | os.PathLike[str], interval: float | None = None) -> "DumpTrajectory":
         """Open a dump of this system; `interval` in ps overrides what the dump says."""
@@ -137,7 +133,8 @@ class DumpTrajectory:
     def __init__(self, path: str | os.PathLike[str], lammps: LammpsSystem, interval: float | None = None) -> None:
         self.source = str(path)
         self._lammps = lammps
-        self._dump = open_dump(path)
+        # a run that was restarted has written some steps again
+        self._dump = open_dump(path, reference=lammps.data).without_repeats()
         self.n_frames = len(self._dump)
         found, expected = len(self._dump[0].ids), lammps.system.n_atoms
         if found != expected:
@@ -170,7 +167,7 @@ class DumpTrajectory:
         periodic = self._lammps.box_vectors is not None
         block = frames_per_block(n_atoms)
         for start in range(0, self.n_frames, block):
-            frames = self._dump[start : start + block]
+            frames = list(self._dump[start : start + block])
             for n, frame in enumerate(frames, start=start):
                 if len(frame.ids) != n_atoms:
                     raise UserError(f"{self.source}: frame {n} has {len(frame.ids)} atoms, the first has {n_atoms}")

@@ -8,9 +8,11 @@ import mdtraj
 import numpy as np
 from numpy.typing import NDArray
 
+from lammps_reader.text import bare_suffix
+
 from .coarse_trajectory import FineTrajectory
 from .errors import UserError, one_line
-from .lammps_files import LammpsConventions, LammpsSystem, bare_suffix, is_data_file, is_dump_file
+from .lammps_files import LammpsConventions, LammpsSystem, is_data_file, is_dump_file
 from .molecular_system import MolecularSystem
 from .periodic import reduce_box_vectors
 from .trajectory_files import SUFFIXES, MdtrajTrajectory

@@ -1,8 +1,6 @@
 """Fine trajectories that mdtraj reads (DCD, XTC, TRR, HDF5, NetCDF), in blocks of frames."""
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +8,8 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 from mdtraj.core.element import virtual
+
+from lammps_reader.quiet import without_notices
 
 from .coarse_trajectory import FrameBlock
 from .errors import UserError, one_line
@@ -85,33 +85,12 @@ class MdtrajTrajectory:
 def _reading(source: str) -> Iterator[None]:
     """Turn what a reader raises about a bad file into one line that names it."""
     try:
-        with _without_notices():
+        with without_notices():
             yield
     except UserError:
         raise
     except (OSError, ValueError, RuntimeError, TypeError, IndexError) as error:
         raise UserError(f"{source}: cannot be read ({one_line(error)})") from error
-
-
-@contextmanager
-def _without_notices() -> Iterator[None]:
-    """Keep the notices of mdtraj's DCD reader, which is C and prints, off the standard output."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 1)
-        yield
-    finally:
-        _flush_c()
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(sink)
-
-
-def _flush_c() -> None:
-    """Write out what C has buffered: Python's flush does not reach it."""
-    ctypes.CDLL(None).fflush(None)
 
 
 def _plain_topology(n_atoms: int) -> mdtraj.Topology:

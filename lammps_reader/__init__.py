@@ -2,8 +2,9 @@
 
 from .box import Box
 from .data import LammpsData, read_data
-from .dump import Dump, Frame, open_dump
+from .dump import Dump, open_dump
 from .errors import LammpsFormatError
+from .frame import Frame
 from .units import UnitStyle, unit_style
 
 __all__ = [

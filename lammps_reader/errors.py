@@ -12,6 +12,8 @@ class LammpsFormatError(ValueError):
     path : Path
     line : int or None
         From 1; None where the fault has no single line.
+    reason : str
+        The message without file and line.
     """
 
     def __init__(self, path: str | os.PathLike[str], line: int | None, message: str) -> None:
@@ -19,3 +21,4 @@ class LammpsFormatError(ValueError):
         super().__init__(f"{where}: {message}")
         self.path = Path(path)
         self.line = line
+        self.reason = message

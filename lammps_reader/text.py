@@ -2,17 +2,36 @@
 
 import bz2
 import gzip
+import importlib
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from .errors import LammpsFormatError
 
+COMPRESSIONS = (".gz", ".bz2", ".zst")
+"""Suffixes of files that are read through a decompressor."""
+
+
+def bare_suffix(path: str | os.PathLike[str]) -> str:
+    """Suffix of a file's name, without that of its compression."""
+    name = Path(path)
+    return Path(name.stem).suffix if name.suffix in COMPRESSIONS else name.suffix
+
 
 def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading bytes, through gzip, bzip2 or zstandard by its suffix."""
+    """Open a file for reading bytes, through gzip, bzip2 or zstandard by its suffix.
+
+    Raises
+    ------
+    LammpsFormatError
+        If there is no such file.
+    ImportError
+        If a package is missing; says how to install it.
+    """
     path = Path(path)
     if not path.is_file():
         raise LammpsFormatError(path, None, "no such file")
@@ -22,27 +41,24 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
         case ".bz2":
             return cast("BinaryIO", bz2.open(path, "rb"))
         case ".zst":
-            import zstandard
-
-            return cast("BinaryIO", zstandard.open(path, "rb"))
+            reader = _zstandard(path).ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+            return cast("BinaryIO", reader)
     return path.open("rb")
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Whole content of a file, decompressed.
+def decompression_errors() -> tuple[type[Exception], ...]:
+    """What damaged compressed data raise."""
+    errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, ValueError)
+    if "zstandard" in sys.modules:
+        errors += (sys.modules["zstandard"].ZstdError,)
+    return errors
 
-    Raises
-    ------
-    LammpsFormatError
-        If the file is missing or its compression is damaged.
-    """
+
+def _zstandard(path: Path) -> Any:
     try:
-        with open_bytes(path) as file:
-            return file.read()
-    except (EOFError, OSError, zlib.error, ValueError) as error:
-        if isinstance(error, LammpsFormatError):
-            raise
-        raise LammpsFormatError(path, None, f"cannot be read ({' '.join(str(error).split())})") from error
+        return importlib.import_module("zstandard")
+    except ImportError as error:
+        raise ImportError(f"{path}: reading .zst needs the package zstandard: pip install zstandard") from error
 
 
 CHUNK = 2**20
@@ -80,7 +96,7 @@ def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
             yield number + 1, rest.decode("utf-8")
     except UnicodeDecodeError:
         raise LammpsFormatError(path, number, "not a text file") from None
-    except (EOFError, OSError, zlib.error, ValueError) as error:
+    except decompression_errors() as error:
         if isinstance(error, LammpsFormatError):
             raise
         raise LammpsFormatError(path, None, f"cannot be read ({' '.join(str(error).split())})") from error

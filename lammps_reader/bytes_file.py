@@ -1,0 +1,105 @@
+"""Bytes of a file by their place, plain or compressed."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+from .text import COMPRESSIONS, decompression_errors, open_bytes
+
+SMALL = 2**26
+"""Decompressed content of up to so many bytes is kept in memory."""
+
+SKIP = 2**20
+
+
+class DamagedCompressionError(EOFError):
+    """The compressed data end early or are not what they should be."""
+
+
+class BytesFile:
+    """A file that can be read anywhere; nothing stays open between readings.
+
+    What is compressed can be read from its start only: a small content is kept in memory after the first pass; in a larger one
+    reading forward is cheap, and going back starts over.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.compressed = path.suffix in COMPRESSIONS
+        self._content: bytes | None = None
+
+    @contextmanager
+    def open(self) -> Iterator["OpenBytes"]:
+        """Open for reading."""
+        with OpenBytes(self.path, self._content) as opened:
+            yield opened
+
+    def keep(self) -> None:
+        """Keep the content in memory, if it is small."""
+        with self.open() as opened:
+            content = opened.read(0, SMALL + 1)
+        if len(content) <= SMALL:
+            self._content = content
+
+
+class OpenBytes:
+    """An open file; made by `BytesFile.open`."""
+
+    def __init__(self, path: Path, content: bytes | None) -> None:
+        self._path, self._content = path, content
+        self._file = self._open()
+        self._at = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read ``size`` bytes from ``start``, fewer at the end of the file or before damage.
+
+        Raises
+        ------
+        DamagedCompressionError
+            If nothing can be read from there for damage.
+        """
+        if isinstance(self._file, io.BytesIO | io.BufferedReader):
+            self._file.seek(start)
+            return self._file.read(size)
+        if start < self._at:
+            self._file.close()
+            self._file, self._at = self._open(), 0
+        while self._at < start and self._part(min(start - self._at, SKIP)):
+            pass
+        parts = []
+        end = start + size
+        try:
+            while self._at < end and (part := self._part(end - self._at)):
+                parts.append(part)
+        except DamagedCompressionError:
+            # what came before the damage is good
+            if not parts:
+                raise
+        return b"".join(parts)
+
+    def _part(self, size: int) -> bytes:
+        """Read what a single look at the compressed data gives."""
+        try:
+            part = self._file.read1(size)  # type: ignore[attr-defined]
+        except decompression_errors() as error:
+            # an error number is that of the file system
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DamagedCompressionError(" ".join(str(error).split())) from error
+        self._at += len(part)
+        return cast("bytes", part)
+
+    def _open(self) -> BinaryIO:
+        return open_bytes(self._path) if self._content is None else io.BytesIO(self._content)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,12 +166,12 @@ class DumpTrajectory:
         """Yield the frames in order, a limited number at a time."""
         n_atoms, style = self._lammps.system.n_atoms, self._lammps.style
         periodic = self._lammps.box_vectors is not None
-        block = frames_per_block(n_atoms)
-        for start in range(0, self.n_frames, block):
-            frames = list(self._dump[start : start + block])
+        stored, start = iter(self._dump), 0
+        while frames := list(islice(stored, frames_per_block(n_atoms))):
             for n, frame in enumerate(frames, start=start):
                 if len(frame.ids) != n_atoms:
                     raise UserError(f"{self.source}: frame {n} has {len(frame.ids)} atoms, the first has {n_atoms}")
+            start += len(frames)
             boxes = np.stack([frame.box.vectors for frame in frames]) * style.length
             yield FrameBlock(
                 np.stack([frame.positions for frame in frames]) * style.length,

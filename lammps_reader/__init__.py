@@ -3,7 +3,7 @@
 from .box import Box
 from .data import LammpsData, read_data
 from .dump import Dump, open_dump
-from .errors import LammpsFormatError
+from .errors import LammpsFormatError, LammpsFormatWarning
 from .frame import Frame
 from .units import UnitStyle, unit_style
 
@@ -13,6 +13,7 @@ __all__ = [
     "Frame",
     "LammpsData",
     "LammpsFormatError",
+    "LammpsFormatWarning",
     "UnitStyle",
     "open_dump",
     "read_data",

@@ -14,7 +14,7 @@ SMALL = 2**26
 SKIP = 2**20
 
 
-class DamagedCompressionError(EOFError):
+class DamagedCompressionError(Exception):
     """The compressed data end early or are not what they should be."""
 
 
@@ -33,26 +33,34 @@ class BytesFile:
         self.path = path
         self.compressed = path.suffix in COMPRESSIONS
         self._content: bytes | None = None
+        self._damage: str | None = None
 
     @contextmanager
     def open(self) -> Iterator["OpenBytes"]:
         """Open for reading."""
-        with OpenBytes(self.path, self._content) as opened:
+        with OpenBytes(self.path, self._content, self._damage) as opened:
             yield opened
 
     def keep(self) -> None:
-        """Keep the content in memory, if it is small."""
+        """Keep the content in memory, if it is small; of damaged data, what comes before the damage, and that there is one."""
+        parts: list[bytes] = []
+        damage, size = None, 0
         with self.open() as opened:
-            content = opened.read(0, SMALL + 1)
-        if len(content) <= SMALL:
-            self._content = content
+            try:
+                while size <= SMALL and (part := opened.read(size, min(SKIP, SMALL + 1 - size))):
+                    parts.append(part)
+                    size += len(part)
+            except DamagedCompressionError as error:
+                damage = str(error)
+        if size <= SMALL:
+            self._content, self._damage = b"".join(parts), damage
 
 
 class OpenBytes:
     """An open file; made by `BytesFile.open`."""
 
-    def __init__(self, path: Path, content: bytes | None) -> None:
-        self._path, self._content = path, content
+    def __init__(self, path: Path, content: bytes | None, damage: str | None = None) -> None:
+        self._path, self._content, self._damage = path, content, damage
         self._file = self._open()
         self._at = 0
 
@@ -72,7 +80,10 @@ class OpenBytes:
         """
         if isinstance(self._file, io.BytesIO | io.BufferedReader):
             self._file.seek(start)
-            return self._file.read(size)
+            found = self._file.read(size)
+            if size and not found and self._damage is not None:
+                raise DamagedCompressionError(self._damage)
+            return found
         if start < self._at:
             self._file.close()
             self._file, self._at = self._open(), 0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .box import Box
-from .errors import LammpsFormatError
+from .errors import LammpsFormatError, LammpsFormatWarning
 from .frame import Frame, FrameReader, StoredFrame
 from .quiet import without_notices
 
@@ -63,7 +63,9 @@ class DcdFile:
             message = f"the file should have {header.n_frames} frames, but ends within frame {header.n_whole}"
             if not header.n_whole:
                 raise LammpsFormatError(path, None, f"{message}: no frame is whole")
-            warnings.warn(f"{path}: {message}: its {header.n_whole} whole frames are read", stacklevel=5)
+            warnings.warn(
+                f"{path}: {message}: its {header.n_whole} whole frames are read", LammpsFormatWarning, stacklevel=5
+            )
         self.timesteps = header.first_step + header.interval * np.arange(header.n_whole, dtype=np.int64)
         self.n_atoms = np.full(header.n_whole, header.n_atoms, dtype=np.int64)
         self._ids = np.arange(1, header.n_atoms + 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .data import LammpsData
 from .dcd_file import DcdFile
-from .errors import LammpsFormatError
+from .errors import LammpsFormatError, LammpsFormatWarning
 from .frame import Frame, FrameReader, StoredFrame, TrajectoryFile
 from .text import bare_suffix
 from .text_dump import TextDump
@@ -91,7 +91,8 @@ class Dump(Sequence[Frame]):
         self._all_counts = np.concatenate([file.n_atoms for file in files])
         self._selection: NDArray[np.intp] | range = range(len(self._places))
         start = None if reference is None else (reference.ids, reference.positions)
-        self._unwrapping = MinimumImageUnwrapping(self._wrapped_atoms, len(self._places), start)
+        self._start = start
+        self._unwrapping = MinimumImageUnwrapping(len(self._places), start)
         self._warned = False
 
     @property
@@ -133,7 +134,15 @@ class Dump(Sequence[Frame]):
         for number in reversed(self._selection):
             if not kept or self._all_steps[number] < self._all_steps[kept[-1]]:
                 kept.append(int(number))
-        return self._select(np.array(kept[::-1], dtype=np.intp))
+        kept.reverse()
+        if len(self) < len(self._places):
+            return self._select(np.array(kept, dtype=np.intp))
+        # what was written again is no part of the path along which atoms are followed
+        part = self._select(range(len(kept)))
+        part._places = [self._places[number] for number in kept]
+        part._all_steps, part._all_counts = self._all_steps[kept], self._all_counts[kept]
+        part._unwrapping = MinimumImageUnwrapping(len(kept), self._start)
+        return part
 
     def _select(self, selection: NDArray[np.intp] | range) -> "Dump":
         part = object.__new__(Dump)
@@ -155,10 +164,13 @@ class Dump(Sequence[Frame]):
             warnings.warn(
                 f"{self._path(number)}: positions are in the box and have no image flags; they are unwrapped by the minimum "
                 "image from frame to frame (write xu yu zu, or ix iy iz as well, to be sure)",
+                LammpsFormatWarning,
                 stacklevel=3,
             )
         try:
-            positions = self._unwrapping.positions(number)
+            positions = self._unwrapping.positions(
+                number, lambda n: _wrapped_atoms(stored if n == number else self._stored(opened, n))
+            )
         except TooFarApartError as error:
             raise LammpsFormatError(
                 self._path(number),
@@ -171,11 +183,6 @@ class Dump(Sequence[Frame]):
 
     def _path(self, number: int) -> Path:
         return self.paths[self._places[number][0]]
-
-    def _wrapped_atoms(self, number: int) -> WrappedAtoms:
-        with _OpenFiles(self._files) as opened:
-            frame = self._stored(opened, number).frame
-        return WrappedAtoms(frame.ids, frame.positions, frame.box)
 
 
 class _OpenFiles:
@@ -198,6 +205,10 @@ class _OpenFiles:
             reader: AbstractContextManager[FrameReader] = self._files[number].open()
             self._current = number, self._stack.enter_context(reader)
         return self._current[1]
+
+
+def _wrapped_atoms(stored: StoredFrame) -> WrappedAtoms:
+    return WrappedAtoms(stored.frame.ids, stored.frame.positions, stored.frame.box)
 
 
 def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -223,5 +234,5 @@ def _open_file(path: Path, names: Mapping[str, str] | None, cache: bool) -> Traj
             return XyzFile(path)
     dump = TextDump(path, names, cache=cache)
     if dump.cut is not None:
-        warnings.warn(f"{dump.cut}: its {len(dump.timesteps)} whole frames are read", stacklevel=4)
+        warnings.warn(f"{dump.cut}: its {len(dump.timesteps)} whole frames are read", LammpsFormatWarning, stacklevel=4)
     return dump

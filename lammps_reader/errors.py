@@ -1,4 +1,4 @@
-"""The one exception of the readers."""
+"""The one exception of the readers, and their warning."""
 
 import os
 from pathlib import Path
@@ -22,3 +22,7 @@ class LammpsFormatError(ValueError):
         self.path = Path(path)
         self.line = line
         self.reason = message
+
+
+class LammpsFormatWarning(UserWarning):
+    """Something of a file is not as a user would expect, and what is read is less or other than it says; one line with file."""

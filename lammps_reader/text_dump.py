@@ -75,7 +75,8 @@ class TextDump:
             raise LammpsFormatError(
                 self.path,
                 first_row - 1,
-                f"the columns {' '.join(header.columns)} have no complete set of coordinates: write x y z or xu yu zu",
+                f"the columns {' '.join(header.columns)} have no complete set of coordinates: write x y z or "
+                "xu yu zu, or say which they are (names={'COLUMN': 'x', ...})",
             )
         frame = Frame(header.timestep, header.time, ids, positions, header.box, frame_columns)
         return StoredFrame(frame, wrapped, line)

@@ -75,25 +75,24 @@ class MinimumImageUnwrapping:
 
     Parameters
     ----------
-    wrapped : callable
-        Gives the atoms of a frame.
     n_frames : int
     start : tuple of ids, shape (n_atoms,), and positions, shape (n_atoms, 3), optional
         Unwrapped positions; the first frame's atoms are put into the images nearest to them.
     """
 
-    def __init__(
-        self,
-        wrapped: Callable[[int], WrappedAtoms],
-        n_frames: int,
-        start: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
-    ) -> None:
-        self._wrapped, self._n_frames, self._start = wrapped, n_frames, start
+    def __init__(self, n_frames: int, start: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None) -> None:
+        self._n_frames, self._start = n_frames, start
         self._kept: dict[int, _State] = {}
         self._latest: _State | None = None
 
-    def positions(self, frame: int) -> NDArray[np.float64]:
+    def positions(self, frame: int, wrapped: Callable[[int], WrappedAtoms]) -> NDArray[np.float64]:
         """Unwrapped positions of a frame, shape (n_atoms, 3); frames before it are read as far as needed.
+
+        Parameters
+        ----------
+        frame : int
+        wrapped : callable
+            Gives the atoms of a frame.
 
         Raises
         ------
@@ -102,9 +101,9 @@ class MinimumImageUnwrapping:
         """
         known = [state for state in (self._latest, *self._kept.values()) if state is not None and state.frame <= frame]
         state = max(known, key=lambda state: state.frame, default=None)
-        atoms = self._wrapped(frame) if state is not None and state.frame == frame else None
+        atoms = wrapped(frame) if state is not None and state.frame == frame else None
         while state is None or state.frame < frame:
-            atoms = self._wrapped(0 if state is None else state.frame + 1)
+            atoms = wrapped(0 if state is None else state.frame + 1)
             state = self._first(atoms) if state is None else _next(state, atoms)
             n_kept = max(1, min(KEPT, KEPT_BYTES // (56 * max(1, len(atoms.ids)))))
             if state.frame % -(-self._n_frames // n_kept) == 0:

@@ -12,7 +12,7 @@ import numpy as np
 from .box import Box
 from .bytes_file import BytesFile, DamagedCompressionError, OpenBytes
 from .dump_header import MAX_COUNT
-from .errors import LammpsFormatError
+from .errors import LammpsFormatError, LammpsFormatWarning
 from .frame import Frame, FrameReader, StoredFrame
 from .numbers import RowError, parse_rows
 from .scanner import EndOfTextError, Scanner
@@ -49,7 +49,7 @@ class XyzFile:
         if not self._places:
             raise cut if cut is not None else LammpsFormatError(path, None, "the file is empty")
         if cut is not None:
-            warnings.warn(f"{cut}: its {len(self._places)} whole frames are read", stacklevel=5)
+            warnings.warn(f"{cut}: its {len(self._places)} whole frames are read", LammpsFormatWarning, stacklevel=5)
         *_, steps, counts = np.array(self._places, dtype=np.int64).T
         self.timesteps, self.n_atoms = steps, counts
 

@@ -71,7 +71,7 @@ def test_atom_count_of_a_dcd_file(openmm_folder: Path, tmp_path: Path) -> None:
 
 def test_nan_in_a_dump(lammps_folder: Path, tmp_path: Path) -> None:
     rewrite_dump(lammps_folder, lambda text: text.replace("-5.123 1.892 3.270", "-5.123 nan 3.270", 1))
-    refused(*train(lammps_folder, tmp_path), message="traj.lammpstrj.bz2:10: a value is not finite")
+    refused(*train(lammps_folder, tmp_path), message="traj.lammpstrj.bz2:10: 'nan' is not a finite number")
 
 
 def test_nan_in_a_dcd_file(openmm_folder: Path, tmp_path: Path) -> None:
@@ -122,7 +122,25 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
 def test_damaged_archive(lammps_folder: Path, tmp_path: Path) -> None:
     path = lammps_folder / "traj.lammpstrj.bz2"
     path.write_bytes(path.read_bytes()[:2000])
-    refused(*train(lammps_folder, tmp_path), message="traj.lammpstrj.bz2: cannot be read")
+    refused(
+        *train(lammps_folder, tmp_path),
+        message="traj.lammpstrj.bz2: the compressed data end early or are damaged (Compressed file ended before the "
+        "end-of-stream marker was reached): no frame is whole",
+    )
+
+
+def test_archive_with_whole_frames_is_used_with_a_warning(lammps_folder: Path, tmp_path: Path) -> None:
+    path = lammps_folder / "traj.lammpstrj.bz2"
+    text = bz2.decompress(path.read_bytes())
+    # compressed in two streams, of which the second is cut: so are bzip2 files of many blocks
+    half = len(text) // 2
+    path.write_bytes(bz2.compress(text[:half]) + bz2.compress(text[half:])[:2000])
+    done = run_cli(*train(lammps_folder, tmp_path))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "traj.lammpstrj.bz2" in line]
+    assert line.startswith("cgplugin: warning: ")
+    assert "the compressed data end early or are damaged" in line
+    assert line.endswith("whole frames are read")
 
 
 def test_unknown_bead_type(small_model: Path, lammps_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
+from typing import Any
 
 import click
 
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     # accepted after the command as well, where it is easily typed
     arguments = [*(["--debug"] if debug else []), *(word for word in arguments if word != "--debug")]
+    warnings.showwarning = _show_warning
     try:
         status = program.main(arguments, prog_name="cgplugin", standalone_mode=False)
     except click.exceptions.Abort:
@@ -80,6 +83,26 @@ def is_users_mistake(error: BaseException) -> bool:
     from lammps_reader import LammpsFormatError
 
     return isinstance(error, (UserError, LammpsFormatError))
+
+
+_show_other_warning = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Show what the reader has to say about a file as one line; anything else as Python does."""
+    from lammps_reader import LammpsFormatWarning
+
+    if issubclass(category, LammpsFormatWarning):
+        click.echo(f"cgplugin: warning: {message}", err=True)
+    else:
+        _show_other_warning(message, category, filename, lineno, file, line)
 
 
 def _fail(message: str, status: int, debug: bool) -> None:

@@ -1,4 +1,4 @@
-"""Files that LAMMPS wrote, against the arrays that LAMMPS itself held (``shared/lammps/expected.json``)."""
+"""Data files that LAMMPS wrote, against the arrays that LAMMPS itself held (``shared/lammps/expected.json``)."""
 
 import json
 import time
@@ -6,24 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from lammps_reader import LammpsFormatError, open_dump, read_data
+from lammps_reader import LammpsFormatError, read_data
 from tests.conftest import SHARED
 
 FOLDER = SHARED / "lammps"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 DATA = {name: entry for name, entry in EXPECTED["data"].items() if not entry.get("optional")}
-DUMPS = {
-    name: entry
-    for name, entry in EXPECTED["dump"].items()
-    if not entry.get("optional") and ".lammpstrj" in name and entry["coordinates"] == "unwrapped"
-}
-WRAPPED = {
-    name: entry
-    for name, entry in EXPECTED["dump"].items()
-    if not entry.get("optional") and ".lammpstrj" in name and entry["coordinates"] == "wrapped"
-}
-MALFORMED = {name: entry for name, entry in EXPECTED["malformed"].items() if ".data" in name or ".lammpstrj" in name}
+MALFORMED = {name: entry for name, entry in EXPECTED["malformed"].items() if ".data" in name}
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -54,31 +44,6 @@ def test_data(name: str) -> None:
             np.testing.assert_allclose(data.velocities[i], atom["velocity"], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", DUMPS)
-def test_dump(name: str) -> None:
-    entry = DUMPS[name]
-    dump = open_dump(FOLDER / name)
-    assert len(dump) == entry["n_frames"]
-    assert dump.timesteps.tolist() == entry["timesteps"]
-    assert [len(frame.ids) for frame in dump] == entry["natoms_per_frame"]
-    for frame, expected in ((dump[0], entry["first"]), (dump[-1], entry["last"])):
-        assert frame.timestep == expected["timestep"]
-        box = expected["box"]
-        np.testing.assert_allclose(frame.box.lo, box["lo"], atol=1e-5)
-        np.testing.assert_allclose(frame.box.hi, box["hi"], atol=1e-5)
-        np.testing.assert_allclose(frame.box.tilt, [box["xy"], box["xz"], box["yz"]], atol=1e-5)
-        assert list(frame.box.periodic) == box["periodic"]
-        index = {number: i for i, number in enumerate(frame.ids.tolist())}
-        for number, atom in expected["atoms"].items():
-            np.testing.assert_allclose(frame.positions[index[int(number)]], atom["unwrapped"], atol=entry["tolerance"])
-
-
-@pytest.mark.parametrize("name", WRAPPED)
-def test_wrapped_positions_without_flags_are_refused(name: str) -> None:
-    with pytest.raises(LammpsFormatError, match=r"wrapped positions without image flags|no column id"):
-        _ = open_dump(FOLDER / name)[0]
-
-
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed(name: str) -> None:
     entry = MALFORMED[name]
@@ -99,27 +64,7 @@ def test_malformed(name: str) -> None:
 
 def complaint(name: str) -> LammpsFormatError | None:
     try:
-        if ".data" in name:
-            read_data(FOLDER / name)
-        else:
-            list(open_dump(FOLDER / name))
+        read_data(FOLDER / name)
     except LammpsFormatError as error:
         return error
     return None
-
-
-def test_random_access_slices_and_iteration_agree() -> None:
-    dump = open_dump(FOLDER / "dump" / "xuyuzu.lammpstrj")
-    everything = [frame.positions for frame in dump]
-    np.testing.assert_array_equal(dump[-1].positions, everything[-1])
-    for a, b in zip(dump[1::2], everything[1::2], strict=True):
-        np.testing.assert_array_equal(a.positions, b)
-    with pytest.raises(IndexError):
-        _ = dump[len(dump)]
-
-
-def test_compressed_files_hold_the_same() -> None:
-    plain, packed = open_dump(FOLDER / "dump" / "image.lammpstrj"), open_dump(FOLDER / "dump" / "image.lammpstrj.gz")
-    for a, b in zip(plain, packed, strict=True):
-        np.testing.assert_array_equal(a.ids, b.ids)
-        np.testing.assert_allclose(a.positions, b.positions, atol=1e-3)

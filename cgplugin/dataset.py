@@ -53,6 +53,8 @@ class Sample(NamedTuple):
     displacements: Tensor
     target: Tensor
     internal_rg2: Tensor
+    normal: Tensor
+    level: Tensor
     edges: Edges
 
 
@@ -73,6 +75,10 @@ class Batch(NamedTuple):
     displacements : Tensor, shape (n_beads, n_history, 3)
     target : Tensor, shape (n_beads, 3)
     internal_rg2 : Tensor, shape (n_beads,)
+    normal : Tensor, shape (n_beads, 3)
+        Standard normal noise for the Score GNN.
+    level : Tensor, shape (n_beads,)
+        Uniform number from 0 to 1 that chooses the noise level, one for each window.
     edge_index, separations, edge_kinds : Tensor
     """
 
@@ -88,6 +94,8 @@ class Batch(NamedTuple):
     displacements: Tensor
     target: Tensor
     internal_rg2: Tensor
+    normal: Tensor
+    level: Tensor
     edge_index: Tensor
     separations: Tensor
     edge_kinds: Tensor
@@ -170,12 +178,16 @@ class WindowDataset(Dataset[Batch]):
             turned = torch.from_numpy(turns).to(torch.float32)[window_of_edge]
             edges = edges._replace(separations=torch.einsum("eab,eb->ea", turned, edges.separations))
         n_beads = windows.shape[0] * windows.shape[2]
+        normal = random.standard_normal((n_beads, 3), dtype=np.float32)
+        level = random.random(len(frames), dtype=np.float32).repeat(windows.shape[2])
         return Sample(
             request.system,
             len(frames),
             torch.tensor(displacements.reshape(n_beads, self.n_history, 3), dtype=torch.float32),
             torch.tensor(target.reshape(n_beads, 3), dtype=torch.float32),
             torch.tensor(trajectory.internal_rg2[frames[:, -1]].reshape(n_beads), dtype=torch.float32),
+            torch.from_numpy(normal),
+            torch.from_numpy(level),
             edges,
         )
 
@@ -215,6 +227,8 @@ class WindowDataset(Dataset[Batch]):
             torch.cat([sample.displacements for sample in samples]),
             torch.cat([sample.target for sample in samples]),
             torch.cat([sample.internal_rg2 for sample in samples]),
+            torch.cat([sample.normal for sample in samples]),
+            torch.cat([sample.level for sample in samples]),
             *edges,
         )
 

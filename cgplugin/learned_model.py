@@ -15,6 +15,7 @@ from .force_field import BeadSpringForceField
 from .molecular_system import MolecularSystem
 from .neighbours import Edges
 from .networks import LearnedNetworks, Prediction
+from .refinement import Refinement
 from .units import Units, check_units
 from .vocabulary import Vocabulary, fine_graph
 
@@ -50,6 +51,10 @@ class ModelDescription:
         Options of the networks.
     scales : dict
         Normalisation and linear prior.
+    noise_levels : tuple of float
+        Levels that the Score GNN was trained on, nm, descending; empty where there is none.
+    refinement : dict
+        How a simulation refines its steps by default; see `cgplugin.refinement.Refinement`.
     force_field : dict or None
         Force field of the training systems, for the short MD that starts a simulation.
     training : dict
@@ -69,6 +74,8 @@ class ModelDescription:
     periodic: bool
     networks: dict[str, Any]
     scales: dict[str, float]
+    noise_levels: tuple[float, ...] = ()
+    refinement: dict[str, Any] = field(default_factory=dict)
     force_field: dict[str, Any] | None = field(default=None, repr=False)
     training: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -101,6 +108,7 @@ class ModelDescription:
         try:
             values["atom_types"] = tuple(values["atom_types"])
             values["bond_types"] = tuple(values["bond_types"])
+            values["noise_levels"] = tuple(values.get("noise_levels", ()))
             check_units(values["units"])
             return cls(**values)
         except (KeyError, TypeError) as error:
@@ -135,7 +143,11 @@ class LearnedModel:
         """
         module, header = torchscript.load(path)
         description = ModelDescription.from_json(header, str(path))
-        return cls(torchscript.for_inference(module, ["embed"]), description, str(path))
+        return cls(
+            torchscript.for_inference(module, [name for name in ("embed", "estimate_noise") if hasattr(module, name)]),
+            description,
+            str(path),
+        )
 
     @staticmethod
     def export(networks: LearnedNetworks, description: ModelDescription, path: str | os.PathLike[str]) -> Path:
@@ -152,6 +164,11 @@ class LearnedModel:
     def n_history(self) -> int:
         """Past displacements that the model sees."""
         return self.description.n_history
+
+    @property
+    def refinement(self) -> Refinement:
+        """How a simulation refines its steps by default."""
+        return Refinement(**self.description.refinement)
 
     @property
     def units(self) -> Units:
@@ -184,6 +201,13 @@ class LearnedModel:
     def predict(self, embedding: Tensor, masses: Tensor, displacements: Tensor, edges: Edges) -> Prediction:
         """Distribution of the next step; see `cgplugin.networks.DynamicsGNN.forward`."""
         with torch.inference_mode():
-            return Prediction(
-                *self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
+            predicted = self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
+            return Prediction(*predicted, *[embedding] * (5 - len(predicted)))
+
+    def estimate_noise(self, prediction: Prediction, change: Tensor, edges: Edges, sigma: float) -> Tensor:
+        """Noise in a tentative step, of a model with a Score GNN; see `cgplugin.networks.ScoreGNN.forward`."""
+        levels = torch.full((len(change),), sigma)
+        with torch.inference_mode():
+            return self._networks.estimate_noise(
+                prediction, change, edges.pairs, edges.separations, edges.kinds, levels
             )

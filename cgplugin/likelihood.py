@@ -1,4 +1,4 @@
-"""Negative log likelihood of the next displacement, with independent or bonded noise."""
+"""Losses: negative log likelihood of the next displacement, with independent or bonded noise; beads' sizes; scores."""
 
 import math
 
@@ -55,3 +55,11 @@ def _unmix(values: Tensor, mixing: Tensor, edge_index: Tensor, molecules: Tensor
 def size_loss(prediction: Prediction, internal_rg2: Tensor, unit: float) -> Tensor:
     """Mean squared error of the beads' sizes, in units of ``unit`` nm^2."""
     return ((prediction.internal_rg2 - internal_rg2) / unit).square().mean()
+
+
+def score_loss(estimate: Tensor, normal: Tensor) -> Tensor:
+    """Denoising score matching, weighted by sigma^2 (paper, equation 6), per degree of freedom.
+
+    sigma^2 |score - (x - x~) / sigma^2|^2 / 2 with score = -estimate / sigma and x~ = x + sigma normal.
+    """
+    return 0.5 * (estimate - normal).square().mean()

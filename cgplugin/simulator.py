@@ -13,8 +13,12 @@ from torch import Tensor
 from .coarsening import CoarseGraining
 from .errors import UserError
 from .learned_model import LearnedModel
-from .neighbours import BatchedGraph, BeadGraph, box_heights
+from .neighbours import BatchedGraph, BeadGraph, Edges, box_heights
 from .networks import Prediction
+from .refinement import Refinement, moved_separations, refine
+
+TILE_BEADS = 512
+"""Beads that go through the networks at a time: their edges then stay in the cache, and larger batches cost no more per bead."""
 
 
 class SimulationDivergedError(RuntimeError):
@@ -56,11 +60,22 @@ class Observation:
     internal_rg2: Tensor
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """Successive systems that go through the networks together."""
+
+    beads: slice
+    graph: BatchedGraph
+    embedding: Tensor = field(repr=False)
+    masses: Tensor = field(repr=False)
+
+
 class LearnedSimulator:
-    """Advances one or many systems together: one network call per step for all of them.
+    """Advances one or many systems together, many in one network call.
 
     Semi-implicit Euler integration of a sampled acceleration (paper, equation 5), in displacements d = v dt:
-    d' = d + (a dt^2), x' = x + d', with a dt^2 = mean + F xi from the network (see `cgplugin.networks.Prediction`).
+    d' = d + (a dt^2), x' = x + d', with a dt^2 = mean + F xi from the network (see `cgplugin.networks.Prediction`), refined
+    by the Score GNN where the model has one (`cgplugin.refinement`).
 
     Parameters
     ----------
@@ -71,6 +86,8 @@ class LearnedSimulator:
         The noise of step n is drawn from a counter-based generator keyed by (seed, n): nothing else need be stored.
     box_vectors : sequence of (array of shape (3, 3) or None), optional
         Box of each system, nm.
+    refinement : Refinement, optional
+        By default what the model says.
 
     Raises
     ------
@@ -85,9 +102,17 @@ class LearnedSimulator:
         *,
         seed: int = 0,
         box_vectors: Sequence[ArrayLike | None] | None = None,
+        refinement: Refinement | None = None,
     ) -> None:
         if not systems:
             raise UserError("there is no system to simulate")
+        self.refinement = model.refinement if refinement is None else refinement
+        n_levels = len(model.description.noise_levels)
+        if self.refinement.levels > n_levels:
+            raise UserError(
+                f"{self.refinement.levels} levels of refinement, but {model.source} has "
+                + (f"{n_levels}" if n_levels else "no Score GNN: train one with --score")
+            )
         self.model = model
         self.systems = list(systems)
         self.seed = seed
@@ -112,12 +137,18 @@ class LearnedSimulator:
             if id(cg) not in embedded:
                 embedded[id(cg)] = model.embed(cg)
                 graphs[id(cg)] = BeadGraph.of(cg)
-        self.embedding = torch.cat([embedded[id(cg)] for cg in self.systems])
-        self.graph = BatchedGraph([graphs[id(cg)] for cg in self.systems], cutoff, tensors)
-        self.masses = torch.tensor(np.concatenate([cg.masses for cg in self.systems]), dtype=torch.float32)
-        self.n_beads = len(self.masses)
         offsets = np.cumsum([0, *(cg.n_beads for cg in self.systems)])
+        self.n_beads = int(offsets[-1])
         self.slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
+        self._tiles = [
+            _Tile(
+                slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
+                BatchedGraph([graphs[id(cg)] for cg in self.systems[own]], cutoff, tensors[own]),
+                torch.cat([embedded[id(cg)] for cg in self.systems[own]]),
+                torch.tensor(np.concatenate([cg.masses for cg in self.systems[own]]), dtype=torch.float32),
+            )
+            for own in _tiles([cg.n_beads for cg in self.systems])
+        ]
         bonds = [cg.bonds + offset for cg, offset in zip(self.systems, offsets[:-1], strict=True)]
         self._bonds = torch.tensor(np.concatenate(bonds).T.copy(), dtype=torch.int64)
 
@@ -159,31 +190,43 @@ class LearnedSimulator:
         SimulationDivergedError
             If a position is no longer finite.
         """
-        edges = self.graph.edges(state.positions)
-        moved = state.displacements.to(torch.float32)
-        prediction = self.model.predict(self.embedding, self.masses, moved, edges)
-        change = prediction.mean
-        if self.model.description.networks.get("stochastic", True):
-            change = change + self._noise(prediction, edges.pairs, state.step)
+        normal = self.normal(state.step)
+        parts = [self._advance(tile, state, normal[:, tile.beads]) for tile in self._tiles]
+        change = torch.cat([part[0] for part in parts])
+        internal_rg2 = torch.cat([part[1] for part in parts])
         with torch.inference_mode():
             latest = state.displacements[:, 0] + change.to(torch.float64)
             positions = state.positions + latest
             displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
         if not math.isfinite(float(positions.sum())):
             raise SimulationDivergedError(self._describe_divergence(positions, state.step + 1))
-        return Observation(LearnedState(positions, displacements, state.step + 1), prediction.internal_rg2)
+        return Observation(LearnedState(positions, displacements, state.step + 1), internal_rg2)
 
-    def _noise(self, prediction: Prediction, edge_index: Tensor, step: int) -> Tensor:
-        normal = torch.from_numpy(self.normal(step))
-        with torch.inference_mode():
-            sender, receiver = edge_index
-            mixed = normal.index_add(0, receiver, prediction.mixing.unsqueeze(1) * normal[sender])
-            return prediction.scale * mixed
+    def _advance(self, tile: _Tile, state: LearnedState, normal: Tensor) -> tuple[Tensor, Tensor]:
+        """Change of displacement, and internal sizes, of the beads of a tile."""
+        edges = tile.graph.edges(state.positions[tile.beads])
+        moved = state.displacements[tile.beads].to(torch.float32)
+        prediction = self.model.predict(tile.embedding, tile.masses, moved, edges)
+        change = prediction.mean
+        if self.model.description.networks.get("stochastic", True):
+            change = change + _noise(prediction, edges.pairs, normal[0])
+        if self.refinement.levels:
+            change = self._refine(prediction, change, moved[:, 0], edges, normal[1:])
+        return change, prediction.internal_rg2
 
-    def normal(self, step: int) -> NDArray[np.float32]:
-        """Standard normal numbers of a step, shape (n_beads, 3)."""
+    def _refine(self, prediction: Prediction, change: Tensor, latest: Tensor, edges: Edges, normal: Tensor) -> Tensor:
+        def estimate(tentative: Tensor, sigma: float) -> Tensor:
+            separations = moved_separations(edges.separations, latest + tentative, edges.pairs)
+            moved_edges = Edges(edges.pairs, separations, edges.kinds)
+            return self.model.estimate_noise(prediction, tentative, moved_edges, sigma)
+
+        return refine(change, estimate, self.model.description.noise_levels, self.refinement, normal)
+
+    def normal(self, step: int) -> Tensor:
+        """Standard normal numbers of a step, shape (1 + n_normal, n_beads, 3): of the prediction, then of the refinement."""
         generator = np.random.Generator(np.random.Philox(key=(self.seed % 2**64, step)))
-        return generator.standard_normal((self.n_beads, 3), dtype=np.float32)
+        shape = (1 + self.refinement.n_normal, self.n_beads, 3)
+        return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
 
     def longest_bonds(self, state: LearnedState) -> NDArray[np.float64]:
         """Longest CG bond of each system, nm; zero where there is none."""
@@ -196,3 +239,19 @@ class LearnedSimulator:
         system = next(i for i, part in enumerate(self.slices) if part.start <= bead < part.stop)
         name = self.systems[system].system.name
         return f"{name}: the position of bead {bead - self.slices[system].start} is not finite after step {step}"
+
+
+def _noise(prediction: Prediction, edge_index: Tensor, normal: Tensor) -> Tensor:
+    """F xi; see `cgplugin.networks.Prediction`."""
+    with torch.inference_mode():
+        sender, receiver = edge_index
+        mixed = normal.index_add(0, receiver, prediction.mixing.unsqueeze(1) * normal[sender])
+        return prediction.scale * mixed
+
+
+def _tiles(sizes: Sequence[int]) -> list[slice]:
+    """Successive systems of about `TILE_BEADS` beads together, at least one each, as slices of the list of systems."""
+    ends = np.cumsum(sizes)
+    numbers = (ends - 1) // TILE_BEADS
+    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(sizes)]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]

@@ -48,7 +48,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> tuple[Any, dict[s
 
 
 def for_inference(module: Any, keep: list[str]) -> Any:
-    """Freeze a loaded module: its weights become constants and its calls are inlined."""
+    """Freeze a loaded module: its weights become constants and its calls are inlined; ``keep`` names further methods."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.freeze(module.eval(), preserved_attrs=keep)

@@ -28,10 +28,11 @@ from .dataset import Augmentation, Batch, Request, WindowDataset, WindowSampler,
 from .errors import UserError
 from .files import read_json, replacing, write_json
 from .learned_model import LearnedModel, ModelDescription
-from .likelihood import negative_log_likelihood, size_loss
+from .likelihood import negative_log_likelihood, score_loss, size_loss
 from .network_options import NetworkOptions
-from .networks import LearnedNetworks, Scales
+from .networks import LearnedNetworks, Prediction, Scales
 from .normalisation import fit_scales
+from .refinement import Refinement, moved_separations, noise_levels
 from .training_options import TrainingOptions
 from .vocabulary import Vocabulary
 
@@ -50,14 +51,19 @@ class TrainingModule(lightning.LightningModule):
     networks : LearnedNetworks
     options : TrainingOptions
     scales : Scales
+    levels : sequence of float
+        Noise levels of the Score GNN, nm; empty where there is none.
     """
 
-    def __init__(self, networks: LearnedNetworks, options: TrainingOptions, scales: Scales) -> None:
+    def __init__(
+        self, networks: LearnedNetworks, options: TrainingOptions, scales: Scales, levels: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.networks, self.options, self.scales = networks, options, scales
+        self.levels = tuple(levels)
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Negative log likelihood per degree of freedom, and the loss of the beads' sizes."""
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``."""
         embedded = self.networks.embed(
             batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
         )
@@ -70,20 +76,37 @@ class TrainingModule(lightning.LightningModule):
             batch.edge_kinds,
         )
         unit = self.scales.residual
-        likelihood = negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit)
-        return likelihood, size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2)
+        losses = {
+            "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit),
+            "size": size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2),
+        }
+        if self.levels:
+            losses["score"] = self._score_loss(batch, prediction)
+        return losses
+
+    def _score_loss(self, batch: Batch, prediction: Prediction) -> Tensor:
+        """Loss of the noise that was put on the true next positions, at one of the levels for each window."""
+        levels = torch.tensor(self.levels, dtype=batch.target.dtype, device=batch.target.device)
+        sigma = levels[(batch.level * len(levels)).long().clamp(max=len(levels) - 1)]
+        noisy = batch.target + sigma.unsqueeze(1) * batch.normal
+        separations = moved_separations(batch.separations, batch.displacements[:, 0] + noisy, batch.edge_index)
+        estimate = self.networks.estimate_noise(
+            prediction, noisy, batch.edge_index, separations, batch.edge_kinds, sigma
+        )
+        return score_loss(estimate, batch.normal)
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Loss of a training batch."""
-        likelihood, size = self.losses(batch)
-        self.log("train_nll", likelihood, prog_bar=True, batch_size=1)
-        return likelihood + self.options.size_weight * size
+        """Loss of a training batch (paper: L = L_dyn + L_score)."""
+        losses = self.losses(batch)
+        self.log("train_nll", losses["nll"], prog_bar=True, batch_size=1)
+        if "score" in losses:
+            self.log("train_score", losses["score"], prog_bar=True, batch_size=1)
+        return losses["nll"] + self.options.size_weight * losses["size"] + losses.get("score", torch.tensor(0.0))
 
     def validation_step(self, batch: Batch) -> None:
-        """Loss of a validation batch, weighted by its number of beads."""
-        likelihood, size = self.losses(batch)
-        self.log("val_nll", likelihood, prog_bar=True, batch_size=len(batch.target))
-        self.log("val_size", size, batch_size=len(batch.target))
+        """Losses of a validation batch, weighted by its number of beads."""
+        for name, loss in self.losses(batch).items():
+            self.log(f"val_{name}", loss, prog_bar=name == "nll", batch_size=len(batch.target))
 
     def configure_optimizers(self) -> Any:
         """Adam with exponential decay of the learning rate (paper, Methods)."""
@@ -179,7 +202,8 @@ def train(
         options=network,
         scales=scales,
     )
-    module = TrainingModule(networks, options, scales)
+    levels = noise_levels(network, scales.residual)
+    module = TrainingModule(networks, options, scales, levels)
     with _quiet_lightning():
         best = _fit(module, training_set, validation_set, options, folder, unfinished, progress)
     module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
@@ -197,6 +221,8 @@ def train(
         periodic=everything[0].box_vectors is not None,
         networks=asdict(network),
         scales=scales._asdict(),
+        noise_levels=levels,
+        refinement=asdict(Refinement(min(options.refinement_levels, len(levels)), options.refinement_steps)),
         force_field=_common_force_field(everything),
         training={**provenance, "val_nll": float(torch.load(best, weights_only=True)["cgplugin_val_nll"])},
     )

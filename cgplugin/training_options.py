@@ -38,6 +38,8 @@ class TrainingOptions:
     time_reversal: bool = _option(True, "Run half of the samples backwards (equilibrium data only).")
     rotate: bool = _option(True, "Turn samples at random, where the network is not equivariant by itself.")
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
+    refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
+    refinement_steps: int = _option(1, "and Langevin steps at each of them.")
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")
     validate_every: int = _option(200, "Training steps between validations.")
     patience: int = _option(8, "Validations without improvement before training stops.")
@@ -50,7 +52,8 @@ class TrainingOptions:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("learning_rate", "final_learning_rate", "gradient_clip"):
             self._require(name, getattr(self, name) > 0, "a positive number")
-        for name in ("weight_decay", "history_noise", "size_weight"):
+        self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
+        for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels"):
             self._require(name, getattr(self, name) >= 0, "no negative number")
         for name in ("time_step", "cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")
@@ -68,5 +71,7 @@ PAPER = {
     "validate_every": 10_000,
     "patience": 200,
     "time_reversal": False,
+    "refinement_levels": 10,
+    "refinement_steps": 10,
 }
 """Values of `TrainingOptions` in the paper."""

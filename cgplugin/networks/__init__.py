@@ -1,7 +1,8 @@
-"""The graph networks: Embedding GNN on the fine graph, Dynamics GNN on the beads; all of them TorchScript-capable."""
+"""The graph networks: Embedding GNN on the fine graph, Dynamics GNN and Score GNN on the beads; all TorchScript-capable."""
 
 from .combined import LearnedNetworks
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
+from .score import ScoreGNN
 
-__all__ = ["DynamicsGNN", "EmbeddingGNN", "LearnedNetworks", "Prediction", "Scales"]
+__all__ = ["DynamicsGNN", "EmbeddingGNN", "LearnedNetworks", "Prediction", "Scales", "ScoreGNN"]

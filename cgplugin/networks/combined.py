@@ -7,10 +7,11 @@ from cgplugin.network_options import NetworkOptions
 
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
+from .score import ScoreGNN
 
 
 class LearnedNetworks(nn.Module):
-    """Embedding GNN and Dynamics GNN.
+    """Embedding GNN, Dynamics GNN and, if ``options.score``, Score GNN.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class LearnedNetworks(nn.Module):
         super().__init__()
         self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
         self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales)
+        self.score = ScoreGNN(cutoff, options, scales) if options.score else None
 
     @torch.jit.export
     def embed(
@@ -62,3 +64,18 @@ class LearnedNetworks(nn.Module):
     ) -> Prediction:
         """Distribution of the next step; see `DynamicsGNN.forward`."""
         return self.dynamics(embedding, masses, displacements, edge_index, separations, edge_kinds)
+
+    @torch.jit.export
+    def estimate_noise(
+        self,
+        prediction: Prediction,
+        change: Tensor,
+        edge_index: Tensor,
+        separations: Tensor,
+        edge_kinds: Tensor,
+        sigma: Tensor,
+    ) -> Tensor:
+        """Noise in a tentative step; see `ScoreGNN.forward`."""
+        if self.score is None:
+            raise RuntimeError("this model has no Score GNN")
+        return self.score(prediction, change, edge_index, separations, edge_kinds, sigma)

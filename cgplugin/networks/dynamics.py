@@ -42,12 +42,15 @@ class Prediction(NamedTuple):
         Zero on all edges but those of kind 1 and 2 (CG bonds and next-nearest neighbours along them).
     internal_rg2 : Tensor, shape (n_beads,)
         Expected squared radius of gyration of each bead's atoms about the bead's centre after the step, nm^2.
+    latents : Tensor, shape (n_beads, hidden)
+        Last-layer latents of the beads, which the Score GNN is conditioned on.
     """
 
     mean: Tensor
     scale: Tensor
     mixing: Tensor
     internal_rg2: Tensor
+    latents: Tensor
 
 
 class DynamicsGNN(nn.Module):
@@ -179,7 +182,7 @@ class DynamicsGNN(nn.Module):
             mixing = torch.where(edge_kinds > 0, 0.5 * torch.tanh(of_edges[:, 1]), mixing)
         # what the sizes are fitted to must not steer the dynamics (paper: detached latents)
         internal_rg2 = self.internal_rg2 * torch.exp(self.size_head(nodes.detach())[:, 0])
-        return Prediction(mean, scale, mixing, internal_rg2)
+        return Prediction(mean, scale, mixing, internal_rg2, nodes)
 
     def bound(self, values: Tensor) -> Tensor:
         """With a prior, let the correction saturate, so that no input can make it outweigh the springs for good."""

@@ -60,7 +60,8 @@ def predict(made: LearnedNetworks, cg, positions: torch.Tensor, displacements: t
 
 
 @pytest.mark.parametrize(
-    "options", [{}, PAPER | {"hidden": 16, "layers": 2, "embedding_hidden": 8}, {"stochastic": False}]
+    "options",
+    [{}, PAPER | {"hidden": 16, "layers": 2, "embedding_hidden": 8}, {"stochastic": False}, {"score": True}],
 )
 def test_script_gives_the_same(beads: dict, options: dict) -> None:
     made = networks(**options)

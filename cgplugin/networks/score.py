@@ -1,0 +1,115 @@
+"""Score GNN: which way a tentative next configuration should move to become a likely one."""
+
+import torch
+from torch import Tensor, nn
+
+from cgplugin.network_options import NetworkOptions
+
+from .blocks import InteractionLayer, mlp
+from .dynamics import N_RADIAL, Prediction, Scales
+
+
+class ScoreGNN(nn.Module):
+    """Noise-conditional score network (paper, "Learning to refine CG MD predictions with Score GNN", equations 5 to 7).
+
+    Estimates the noise z in a tentative next configuration x + sigma z, given the present and the past through the latents of
+    the Dynamics GNN; the score of the noisy next positions is -z / sigma. The estimate starts from what the Dynamics GNN's own
+    Gaussian implies, sigma u / (scale^2 + sigma^2) with u the deviation from the predicted mean; the network learns what
+    that leaves: the shape of the true distribution, two beads that must not meet above all.
+
+    Edges are those of the present frame with their separations moved along: in one step beads move much less than the cutoff.
+    Like the Dynamics GNN it is equivariant to rotations or takes plain vectors, as ``options.symmetry`` says.
+
+    Parameters
+    ----------
+    cutoff : float
+        nm; spans the radial basis.
+    options : NetworkOptions
+    scales : Scales
+    """
+
+    centres: Tensor
+
+    def __init__(self, cutoff: float, options: NetworkOptions, scales: Scales) -> None:
+        super().__init__()
+        hidden, depth, function = options.hidden, options.mlp_layers, options.activation
+        self.equivariant = options.symmetry == "rotation"
+        self.radial_width = cutoff / N_RADIAL
+        self.length, self.residual = scales.length, scales.residual
+        n_node = hidden + 1 + (1 if self.equivariant else 3)
+        n_edge = N_RADIAL + (4 if self.equivariant else 3)
+        self.edge_kind = nn.Embedding(3, 8)
+        self.node_encoder = mlp(n_node, hidden, hidden, depth, function)
+        self.edge_encoder = mlp(n_edge + 8, hidden, hidden, depth, function)
+        self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.score_layers)])
+        self.node_decoder = mlp(hidden, hidden, 1 if self.equivariant else 3, depth, function, norm=False)
+        self.edge_decoder = mlp(hidden, hidden, 1, depth, function, norm=False)
+        with torch.no_grad():
+            # training starts from the Gaussian of the Dynamics GNN
+            for head in (self.node_decoder, self.edge_decoder):
+                last = head[-1]
+                assert isinstance(last, nn.Linear)
+                last.weight.mul_(0.01)
+                last.bias.zero_()
+        self.register_buffer("centres", torch.linspace(0, cutoff, N_RADIAL))
+
+    def forward(
+        self,
+        prediction: Prediction,
+        change: Tensor,
+        edge_index: Tensor,
+        separations: Tensor,
+        edge_kinds: Tensor,
+        sigma: Tensor,
+    ) -> Tensor:
+        """Estimate the noise.
+
+        Parameters
+        ----------
+        prediction : Prediction
+            Of the Dynamics GNN.
+        change : Tensor, shape (n_beads, 3)
+            Tentative d_{t+1} - d_t, nm, noise included.
+        edge_index : Tensor, shape (2, n_edges)
+            Of the present frame.
+        separations : Tensor, shape (n_edges, 3)
+            x_i - x_j of the tentative configuration, nm.
+        edge_kinds : Tensor, shape (n_edges,)
+        sigma : Tensor, shape (n_beads,)
+            Standard deviation of the noise, nm; equal for the beads of a molecule.
+
+        Returns
+        -------
+        Tensor, shape (n_beads, 3)
+            Estimate of z; the score is its negative over sigma.
+        """
+        sender, receiver = edge_index[0], edge_index[1]
+        level = sigma.unsqueeze(1)
+        # what the Gaussian implies must not be improved by changing the Gaussian
+        mean, scale = prediction.mean.detach(), prediction.scale.detach()
+        deviation = (change - mean) / self.residual
+        distance = (separations.square().sum(dim=1) + 1e-12).sqrt()
+        direction = separations / (distance + 0.1 * self.length).unsqueeze(1)
+        radial = torch.exp(-0.5 * ((distance.unsqueeze(1) - self.centres) / self.radial_width).square())
+        log_level = (level / self.residual).log()
+        if self.equivariant:
+            size = deviation.square().sum(dim=1, keepdim=True)
+            node_features = torch.cat([prediction.latents, log_level, (1 + size).log()], dim=1)
+            along_receiver = (deviation[receiver] * direction).sum(dim=1, keepdim=True)
+            along_sender = (deviation[sender] * direction).sum(dim=1, keepdim=True)
+            together = (deviation[receiver] * deviation[sender]).sum(dim=1, keepdim=True)
+            stretched = (distance / self.length).unsqueeze(1)
+            edge_features = torch.cat([radial, stretched, along_receiver, along_sender, together], dim=1)
+        else:
+            node_features = torch.cat([prediction.latents, log_level, deviation], dim=1)
+            edge_features = torch.cat([radial, separations / self.length], dim=1)
+
+        nodes = self.node_encoder(node_features)
+        edges = self.edge_encoder(torch.cat([edge_features, self.edge_kind(edge_kinds)], dim=1))
+        for layer in self.layers:
+            nodes, edges = layer(nodes, edges, edge_index)
+
+        learned = self.node_decoder(nodes)
+        if self.equivariant:
+            learned = (learned * deviation).index_add(0, receiver, self.edge_decoder(edges) * direction)
+        return level * (change - mean) / (scale.square() + level.square()) + learned

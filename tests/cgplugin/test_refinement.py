@@ -1,0 +1,111 @@
+"""Annealed Langevin refinement with a known score, and with a Score GNN that was trained on a process of two states."""
+
+import numpy as np
+import pytest
+import torch
+
+from cgplugin import LearnedModel
+from cgplugin.errors import UserError
+from cgplugin.network_options import NetworkOptions
+from cgplugin.refinement import Refinement, moved_separations, noise_levels, refine
+from cgplugin.simulator import LearnedSimulator
+from cgplugin.training import train
+from cgplugin.training_options import TrainingOptions
+from tests.conftest import bead_path, chain
+
+
+def test_levels_are_a_geometric_sequence() -> None:
+    levels = noise_levels(NetworkOptions(score=True, score_levels=5, score_max=2.0, score_min=0.125), unit=0.3)
+    np.testing.assert_allclose(levels, 0.3 * 2.0 ** np.array([1, 0, -1, -2, -3]))
+    assert noise_levels(NetworkOptions(), unit=0.3) == ()
+
+
+def test_known_score_gives_its_distribution() -> None:
+    # of a Gaussian N(m, s^2) with noise of level sigma, the expected z in x is sigma (x - m) / (s^2 + sigma^2)
+    centre, spread, n = 0.7, 0.5, 20_000
+    levels = tuple(np.geomspace(1.0, 0.05, 10).tolist())
+    refinement = Refinement(levels=10, steps=60, step_size=0.1)
+    random = np.random.default_rng(5)
+    normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
+    wrong = torch.full((n, 3), 4.0, dtype=torch.float64)
+    refined = refine(wrong, lambda x, sigma: sigma * (x - centre) / (spread**2 + sigma**2), levels, refinement, normal)
+    assert refined.mean() == pytest.approx(centre, abs=0.02)
+    # below the width of the distribution the steps are too short to forget the levels above
+    assert refined.std() == pytest.approx(spread, rel=0.1)
+
+
+def test_without_levels_nothing_happens() -> None:
+    change = torch.ones(4, 3)
+    assert refine(change, lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
+
+
+def test_separations_move_along() -> None:
+    positions, moves = torch.randn(5, 3), torch.randn(5, 3)
+    pairs = torch.tensor([[0, 1, 4], [2, 0, 3]])
+    before, after = (x[pairs[1]] - x[pairs[0]] for x in (positions, positions + moves))
+    torch.testing.assert_close(moved_separations(before, moves, pairs), after)
+
+
+@pytest.mark.parametrize("wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}])
+def test_senseless_refinement_is_refused(wrong: dict) -> None:
+    with pytest.raises(UserError, match="expected"):
+        Refinement(**wrong)
+
+
+@pytest.fixture(scope="module")
+def two_state_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnedModel, list]:
+    """Dimers whose length is 1 or 3 at random in every frame: no Gaussian has that distribution."""
+    data = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        direction = random.standard_normal(3)
+        direction /= np.linalg.norm(direction)
+        length = random.choice([1.0, 3.0], size=250) + 0.15 * random.standard_normal(250)
+        ends = 0.5 * length[:, None, None] * np.array([[-1.0], [1.0]]) * direction
+        data.append(bead_path(chain(2, name=f"d{seed}"), ends + 0.02 * random.standard_normal((250, 2, 3)), 1.0))
+    options = TrainingOptions(
+        time_step=1.0, atoms_per_bead=1, n_history=1, steps=600, validate_every=200, systems_per_batch=8,
+        windows_per_system=64, learning_rate=3e-3, final_learning_rate=3e-4, refinement_levels=10, refinement_steps=5,
+    )  # fmt: skip
+    network = NetworkOptions(hidden=32, layers=1, embedding_hidden=8, embedding_layers=1, score=True, score_layers=1)
+    path = tmp_path_factory.mktemp("two") / "model.pt"
+    return LearnedModel.load(train(data, path, options=options, network=network)), data
+
+
+def lengths_after_a_step(model: LearnedModel, data: list, refinement: Refinement | None) -> np.ndarray:
+    simulator = LearnedSimulator(model, [item.cg for item in data] * 50, seed=1, refinement=refinement)
+    state = simulator.start([item.positions[n : n + 2] for n in range(50) for item in data])
+    positions = simulator.step(state).state.positions.numpy().reshape(-1, 2, 3)
+    return np.linalg.norm(positions[:, 0] - positions[:, 1], axis=1)
+
+
+def test_score_gnn_brings_two_states_back(two_state_model: tuple) -> None:
+    model, data = two_state_model
+    assert len(model.description.noise_levels) == 10
+    between = {
+        name: np.mean(np.abs(lengths_after_a_step(model, data, refinement) - 2) < 0.5)
+        for name, refinement in (("predicted", Refinement()), ("refined", None))
+    }
+    # of a Gaussian of the same mean and variance 38 % lie there, of the true distribution none
+    assert between["predicted"] > 0.3
+    assert between["refined"] < 0.1
+    refined = lengths_after_a_step(model, data, None)
+    assert np.mean(np.abs(refined - 1) < 0.5) == pytest.approx(0.5, abs=0.12)
+    assert refined.mean() == pytest.approx(2.0, abs=0.15)
+
+
+def test_equal_seeds_agree_and_others_differ(two_state_model: tuple) -> None:
+    model, data = two_state_model
+
+    def end(seed: int, copies: int) -> torch.Tensor:
+        simulator = LearnedSimulator(model, [data[0].cg] * copies, seed=seed)
+        return simulator.step(simulator.start([data[0].positions[:2]] * copies)).state.positions
+
+    assert torch.equal(end(1, 2), end(1, 2))
+    assert not torch.equal(end(1, 2), end(2, 2))
+
+
+def test_more_levels_than_trained_are_refused(two_state_model: tuple) -> None:
+    model, data = two_state_model
+    with pytest.raises(UserError, match=r"11 levels of refinement, but .* has 10"):
+        LearnedSimulator(model, [data[0].cg], refinement=Refinement(levels=11))

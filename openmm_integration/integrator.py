@@ -13,6 +13,7 @@ from openmm import unit
 
 from cgplugin.errors import UserError
 from cgplugin.learned_model import LearnedModel
+from cgplugin.refinement import Refinement
 from cgplugin.simulator import LearnedSimulator, LearnedState, Observation
 
 from .cg_system import CoarseSystem
@@ -44,6 +45,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         The beads; its ``system`` and ``topology`` belong into the same Simulation.
     seed : int
         Of the noise, 0 to 2^31 - 1; also ``setRandomNumberSeed``.
+    refinement : Refinement, optional
+        Of every step by the model's Score GNN; by default what the model says.
 
     Attributes
     ----------
@@ -62,7 +65,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
     >>> simulation.step(1000)
     """
 
-    def __init__(self, model: LearnedModel, cg: CoarseSystem, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: LearnedModel, cg: CoarseSystem, *, seed: int = 0, refinement: Refinement | None = None
+    ) -> None:
         super().__init__(model.time_step * unit.picosecond)
         if not 0 <= seed < 2**31:
             raise UserError(f"seed is {seed}, expected an integer from 0 to {2**31 - 1}")
@@ -70,7 +75,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         self.model = model
         self.cg = cg
         boxes = [cg.box_vectors] * len(cg.parts)
-        self.simulator = LearnedSimulator(model, cg.parts, seed=seed, box_vectors=boxes)
+        self.simulator = LearnedSimulator(model, cg.parts, seed=seed, box_vectors=boxes, refinement=refinement)
         self.observers: list[Observer] = []
         self.addGlobalVariable("has_history", 0)
         for n in range(model.n_history):

@@ -13,6 +13,7 @@ from cgplugin.errors import UserError
 from cgplugin.force_field import BeadSpringForceField
 from cgplugin.lammps_files import LammpsConventions
 from cgplugin.learned_model import LearnedModel
+from cgplugin.refinement import Refinement
 from cgplugin.structure_files import Structure, load_structure
 
 from .cg_system import CoarseSystem
@@ -39,6 +40,7 @@ def learned_simulation(
     force_field: BeadSpringForceField | None = None,
     platform: str | None = None,
     threads: int | None = None,
+    refinement: Refinement | None = None,
 ) -> app.Simulation:
     """Make a simulation that a trained model advances.
 
@@ -60,6 +62,8 @@ def learned_simulation(
         For the short run, where neither the structure nor the model knows one.
     platform, threads
         OpenMM platform; see `choose_platform`.
+    refinement : Refinement, optional
+        Of every step by the model's Score GNN; by default what the model says.
 
     Returns
     -------
@@ -98,7 +102,8 @@ def learned_simulation(
             threads=threads,
         )
     chosen, properties = choose_platform(platform, threads)
-    simulation = app.Simulation(cg.topology, cg.system, LearnedIntegrator(model, cg, seed=seed), chosen, properties)
+    integrator = LearnedIntegrator(model, cg, seed=seed, refinement=refinement)
+    simulation = app.Simulation(cg.topology, cg.system, integrator, chosen, properties)
     if cg.start_frames is not None:
         simulation.context.setPositions(cg.positions)
         simulation.integrator.set_history(cg.start_frames)

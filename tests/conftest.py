@@ -53,6 +53,8 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in ("000", "003", "004", "007"):
         data += ["--data", POLYMER / "train" / number]
     options = ["--steps", 120, "--validate-every", 60, "--layers", 2, "--hidden", 32, "--threads", 1]
+    # with all there is: the tests of restarts cover the refinement too
+    options += ["--score", "--score-layers", 1, "--refinement-levels", 2]
     done = run_cli("train", *data, "--out", folder / "model.pt", *options)
     assert done.returncode == 0, done.stderr
     return folder / "model.pt"

@@ -27,6 +27,10 @@ ONE_THREAD_LIMIT = 2000
 @click.option("--force-field", help="For the first frames' short MD, where neither structure nor model knows one.")
 @click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style.")
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
+@click.option(
+    "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
+)
+@click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option(
     "--threads",
@@ -47,6 +51,8 @@ def command(
     wrap: bool,
     start: str | None,
     force_field: str | None,
+    refinement_levels: int | None,
+    refinement_steps: int | None,
     md_time_step: float | None,
     lammps_units: str | None,
     platform: str | None,
@@ -74,6 +80,8 @@ def command(
             raise UserError(f"threads is {threads}, expected at least 1")
         torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
+    given_refinement = {"levels": refinement_levels, "steps": refinement_steps}
+    refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
     n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
     settings = RunSettings(
         n_steps,
@@ -107,6 +115,7 @@ def command(
             force_field=given,
             platform=platform,
             threads=threads,
+            refinement=refinement,
         )
         if threads is None and simulation.system.getNumParticles() <= ONE_THREAD_LIMIT:
             torch.set_num_threads(1)

@@ -1,10 +1,11 @@
-"""Reads what LAMMPS writes: data files and text dumps. Needs numpy only."""
+"""Reads what LAMMPS writes: data files, dumps and logs. Needs numpy only."""
 
 from .box import Box
 from .data import LammpsData, read_data
 from .dump import Dump, open_dump
 from .errors import LammpsFormatError, LammpsFormatWarning
 from .frame import Frame
+from .log import ThermoRun, read_log
 from .units import UnitStyle, unit_style
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "LammpsData",
     "LammpsFormatError",
     "LammpsFormatWarning",
+    "ThermoRun",
     "UnitStyle",
     "open_dump",
     "read_data",
+    "read_log",
     "unit_style",
 ]

@@ -105,6 +105,18 @@ class Dump(Sequence[Frame]):
         """Numbers of atoms, shape (n_frames,)."""
         return self._all_counts[np.asarray(self._selection)]
 
+    @property
+    def wrapped(self) -> bool | None:
+        """Whether the first frame's positions are in the box, and nothing says in which image; None if the file does not tell."""
+        with _OpenFiles(self._files) as opened:
+            return self._stored(opened, int(self._selection[0])).wrapped
+
+    def without_unwrapping(self) -> "Dump":
+        """Give the same frames with positions as they are written, where nothing says in which image they were."""
+        part = self._select(self._selection)
+        part._unwrap = False
+        return part
+
     def __len__(self) -> int:
         return len(self._selection)
 

@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, by one process at a time."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -41,6 +42,31 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+@contextmanager
+def sole_writer(folder: str | os.PathLike[str], command: str) -> Iterator[None]:
+    """Hold a folder's lock, which goes with this process however it ends; the folder is made where it is missing.
+
+    Raises
+    ------
+    UserError
+        If another process, which is called ``command``, holds it, or the folder cannot be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = (Path(folder) / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({one_line(error)})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another {command} is at work here: wait for its end") from None
+        except OSError:
+            # a file system without locks: take the risk
+            pass
+        yield
 
 
 def _umask() -> int:

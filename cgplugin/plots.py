@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#2a5d9f", "#d9792b", "#3d8567", "#777777"
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -29,6 +29,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8,
     "legend.handlelength": 1.6,
 }
+"""What all our figures have in common."""
 
 _POINTS = 2000
 """Points of a line; more are not seen."""
@@ -46,8 +47,8 @@ def plot_system(result: "SystemAnalysis", path: Path) -> None:
     path : Path
         PNG, or what else the suffix says.
     """
-    length, time = _symbols(result.units)
-    with mpl.rc_context(_STYLE):
+    length, time = symbols(result.units)
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 5.4), layout="constrained")
         panels = figure.subplot_mosaic([["trace", "trace", "rg2"], ["decay", "decay", "ends"]])
         panels["rg2"].sharey(panels["trace"])
@@ -56,7 +57,7 @@ def plot_system(result: "SystemAnalysis", path: Path) -> None:
         _plot_decay(panels["decay"], result, time)
         _plot_distances(panels["ends"], result, length)
         figure.suptitle(result.name, fontsize=10)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _plot_trace(axes: Axes, result: "SystemAnalysis", length: str, time: str) -> None:
@@ -66,7 +67,7 @@ def _plot_trace(axes: Axes, result: "SystemAnalysis", length: str, time: str) ->
     axes.axhline(result.rg2.mean, color=ORANGE, linewidth=1.3)
     axes.set_ylim(0, 1.05 * float(values.max()))
     axes.set_xlim(result.times[0], result.times[-1])
-    _title(axes, _mean_text(result.rg2))
+    title(axes, _mean_text(result.rg2))
     axes.set(xlabel=f"time ({time})", ylabel=f"$R_\\mathrm{{g}}^2$ ({length}$^2$)")
 
 
@@ -112,7 +113,7 @@ def _plot_distances(axes: Axes, result: "SystemAnalysis", length: str) -> None:
     axes.axvline(result.end_to_end.mean, color=ORANGE, linewidth=1.3)
     axes.set_ylim(0, 1.05 * float(heights.max()))
     axes.set_xlim(left=0)
-    _title(axes, _mean_text(result.end_to_end))
+    title(axes, _mean_text(result.end_to_end))
     axes.set(xlabel=f"end-to-end distance ({length})", ylabel="probability density")
 
 
@@ -138,8 +139,8 @@ def plot_overview(results: "Sequence[SystemAnalysis]", path: Path) -> None:
         At least one.
     path : Path
     """
-    length, time = _symbols(results[0].units)
-    with mpl.rc_context(_STYLE):
+    length, time = symbols(results[0].units)
+    with mpl.rc_context(STYLE):
         labelled = len(results) <= _ROWS
         height = 1.1 + 0.24 * min(max(len(results), 3), _ROWS)
         figure = Figure(figsize=(8, height), layout="constrained")
@@ -171,7 +172,7 @@ def plot_overview(results: "Sequence[SystemAnalysis]", path: Path) -> None:
             axes.set_axisbelow(True)
             axes.tick_params(axis="y", length=0)
         figure.align_xlabels()
-        _save(figure, path)
+        save(figure, path)
 
 
 def _plot_rows(axes: Axes, statistics: Sequence[SeriesStatistics], color: str) -> None:
@@ -189,7 +190,8 @@ def _plot_rows(axes: Axes, statistics: Sequence[SeriesStatistics], color: str) -
         )
 
 
-def _symbols(units: Units) -> tuple[str, str]:
+def symbols(units: Units) -> tuple[str, str]:
+    """Short names of the units of length and time."""
     return ("σ", "τ") if units == "lj" else ("nm", "ps")
 
 
@@ -198,11 +200,12 @@ def _mean_text(statistics: SeriesStatistics) -> str:
     return f"mean {mean}, error at least {error}" if statistics.error_is_lower_bound else f"mean {mean} ± {error}"
 
 
-def _title(axes: Axes, text: str) -> None:
-    # above the axes, where no curve can run through it
+def title(axes: Axes, text: str) -> None:
+    """Write a remark above the axes, where no curve can run through it."""
     axes.set_title(text, loc="right", fontsize=9, color=ORANGE)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -1,11 +1,9 @@
 """Ground truth: short MD of polymers sampled from a chemical space, a folder per system."""
 
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from cgplugin import force_field as force_fields
 from cgplugin.errors import UserError, one_line
-from cgplugin.files import read_json, write_json
+from cgplugin.files import read_json, sole_writer, write_json
 from cgplugin.force_field import BeadSpringForceField
 from cgplugin.molecular_system import MolecularSystem
 from cgplugin.units import time_unit
@@ -31,7 +29,7 @@ from .polymer_builder import build_polymer, start_positions
 from .topology import to_openmm_topology, write_pdb
 from .worker_pool import Tell, run_jobs
 
-__all__ = ["GenerateSpec", "generate", "sample_systems", "write_dcd"]
+__all__ = ["GenerateSpec", "generate", "sample_systems", "start_of", "write_dcd"]
 
 SPEC_FILE = "generate.json"
 
@@ -114,7 +112,7 @@ def generate(
     if threads is None and on_cores:
         threads = 1
     folders = [out / system.name for system in systems]
-    with _only_writer(out):
+    with sole_writer(out, "cgplugin generate"):
         _claim(out, spec, force_field)
         missing = [group for group in spec.groups() if not all(folders[i].is_dir() for i in group)]
         groups = [
@@ -181,6 +179,13 @@ def sample_systems(spec: GenerateSpec, force_field: BeadSpringForceField) -> lis
     return systems
 
 
+def start_of(
+    spec: GenerateSpec, force_field: BeadSpringForceField, number: int, system: MolecularSystem
+) -> NDArray[np.float64]:
+    """Positions (n_atoms, 3) in nm that the MD of a system starts from: a random walk named by seed and number."""
+    return start_positions(system, force_field.bond_r0, (spec.seed, number, _START))
+
+
 def write_dcd(path: Path, positions: NDArray[np.float32]) -> None:
     """Write positions (n_frames, n_atoms, 3) in nm as a DCD file (angstrom, as the format wants)."""
     try:
@@ -208,10 +213,7 @@ def _generate_group(group: _Group, tell: Tell) -> None:
     chains = PackedChains(
         group.force_field,
         systems,
-        [
-            start_positions(system, group.force_field.bond_r0, (spec.seed, group.first + i, _START))
-            for i, system in enumerate(systems)
-        ],
+        [start_of(spec, group.force_field, group.first + i, system) for i, system in enumerate(systems)],
         seed=_integer_seed(spec.seed, group.first, _DYNAMICS),
         platform=group.platform,
         threads=group.threads,
@@ -258,25 +260,6 @@ def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float32]
 def _integer_seed(*parts: int) -> int:
     """Seed for OpenMM, below 2^31 - 1."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0] % (2**31 - 2))
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Hold the folder's lock, which goes with this process however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({one_line(error)})") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{out}: another cgplugin generate is at work here: wait for its end") from None
-        except OSError:
-            # a file system without locks: take the risk
-            pass
-        yield
 
 
 def _claim(out: Path, spec: GenerateSpec, force_field: BeadSpringForceField) -> None:

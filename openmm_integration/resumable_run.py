@@ -4,9 +4,9 @@ import csv
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,10 @@ class _Outputs:
     def properties(self) -> Path:
         return self.folder / "properties.csv"
 
+    @property
+    def summary(self) -> Path:
+        return self.folder / SUMMARY_FILE
+
 
 def replica_folders(out: Path, names: Sequence[str], replicas: int) -> list[tuple[Path, str, int]]:
     """Folder, name and replica of every part: ``OUT/NAME``, or ``OUT/NAME/replica-N`` if there are several.
@@ -142,9 +146,11 @@ class ResumableRun:
         self.outputs = [_Outputs(*place) for place in replica_folders(out, names, settings.replicas)]
         self.recorder = Rg2Recorder(integrator.cg.parts)
         integrator.observers += [self.recorder, self._watch]
-        self._seconds = 0.0
+        self._seconds = self._core_seconds = 0.0
 
-    def run(self, resume: bool = False, progress: bool = False) -> list[Path]:
+    def run(
+        self, resume: bool = False, progress: bool = False, on_steps: Callable[[int], object] | None = None
+    ) -> list[Path]:
         """Simulate to the end and give the folders.
 
         Parameters
@@ -153,6 +159,8 @@ class ResumableRun:
             Go on from a checkpoint, where there is one. Otherwise finished files are never overwritten.
         progress : bool
             Show a progress bar.
+        on_steps : callable, optional
+            Called with the number of steps just done, those before a resumed checkpoint included.
 
         Raises
         ------
@@ -163,15 +171,17 @@ class ResumableRun:
         """
         record = self._load_record() if resume else None
         if record is None:
-            self._start_files()
+            self._start_files(resume)
         else:
             self._restore(record)
         self._add_reporters()
         done = self.simulation.currentStep
+        if on_steps is not None and done:
+            on_steps(done)
         with tqdm(total=self.settings.n_steps, initial=done, unit="step", disable=not progress) as bar:
             while done < self.settings.n_steps:
                 goal = done - done % self.settings.checkpoint_interval + self.settings.checkpoint_interval
-                begin = time.perf_counter()
+                begin, begin_cpu = time.perf_counter(), time.process_time()
                 try:
                     self.simulation.step(min(goal, self.settings.n_steps) - done)
                     self._write_properties()
@@ -179,7 +189,10 @@ class ResumableRun:
                     self._abandon_files()
                     raise UserError(f"{self.out}: cannot be written ({one_line(error)}); --resume goes on") from error
                 self._seconds += time.perf_counter() - begin
+                self._core_seconds += time.process_time() - begin_cpu
                 bar.update(self.simulation.currentStep - done)
+                if on_steps is not None:
+                    on_steps(self.simulation.currentStep - done)
                 done = self.simulation.currentStep
                 self._checkpoint()
         self._write_summaries()
@@ -200,6 +213,7 @@ class ResumableRun:
             "report_interval": self.settings.report_interval,
             "replicas": self.settings.replicas,
             "wrap": self.settings.wrap,
+            "refinement": asdict(self.integrator.simulator.refinement),
             "systems": [output.name for output in self.outputs],
             "beads": [cg.n_beads for cg in self.integrator.cg.parts],
         }
@@ -219,10 +233,15 @@ class ResumableRun:
             )
         return record
 
-    def _start_files(self) -> None:
+    def _start_files(self, resume: bool) -> None:
         for output in self.outputs:
+            # of a run that was killed before its first checkpoint: there is nothing in them to go on from
+            leftover = resume and (output.folder / "mapping.json").exists() and not output.summary.exists()
             for path in (output.trajectory, output.properties):
                 if path.exists():
+                    if leftover:
+                        path.unlink()
+                        continue
                     raise UserError(f"{path}: exists already: use --resume to go on, or another folder")
         # a record without its files would stand in the way of the next resume
         (self.out / PROGRESS_FILE).unlink(missing_ok=True)
@@ -245,7 +264,7 @@ class ResumableRun:
             output.longest_bond, output.stretched_steps = known["longest_bond"], known["stretched_steps"]
             _truncate(output.properties, known["properties_bytes"])
             _truncate_dcd(output.trajectory, known["trajectory_bytes"], n_frames, self.settings.report_interval)
-        self._seconds = record["seconds"]
+        self._seconds, self._core_seconds = record["seconds"], record.get("core_seconds", record["seconds"])
 
     def _add_reporters(self) -> None:
         for n, output in enumerate(self.outputs):
@@ -283,6 +302,7 @@ class ResumableRun:
                 "step": step,
                 "checkpoint": name,
                 "seconds": self._seconds,
+                "core_seconds": self._core_seconds,
                 "identity": self._identity(),
                 "outputs": [
                     {
@@ -305,7 +325,7 @@ class ResumableRun:
         for n, output in enumerate(self.outputs):
             rg2 = np.loadtxt(output.properties, delimiter=",", skiprows=1, ndmin=2)[:, 1]
             write_json(
-                output.folder / SUMMARY_FILE,
+                output.summary,
                 {
                     "name": output.name,
                     "replica": output.replica,
@@ -325,6 +345,7 @@ class ResumableRun:
                     "longest_bond_in_training": self.model.description.longest_bond,
                     "stretched_steps": output.stretched_steps,
                     "seconds_per_step": self._seconds / n_steps,
+                    "core_seconds_per_step": self._core_seconds / n_steps,
                     "systems_in_batch": len(self.outputs),
                 },
             )
@@ -338,6 +359,11 @@ class ResumableRun:
             for output in self.outputs
             if output.stretched_steps
         ]
+
+    @property
+    def core_seconds(self) -> float:
+        """Processor time of the learned steps so far, all systems and threads together."""
+        return self._core_seconds
 
     @property
     def seconds_per_step(self) -> float:

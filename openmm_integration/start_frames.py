@@ -19,6 +19,8 @@ from .molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
 
 Array = NDArray[np.float64]
 
+SYSTEM_XML = "system.xml"
+
 RELAXATION_STEPS = 4
 """Learned time steps of MD before the first frame, so that velocities and bonds are at their temperature."""
 
@@ -55,7 +57,7 @@ def warm_up(
     UserError
         If no force field is known.
     """
-    chosen = force_field or _known_force_field(model, structures)
+    chosen = force_field or known_force_field(model, structures)
     for structure in structures:
         if structure.box_vectors is not None:
             raise UserError(
@@ -150,7 +152,14 @@ def to_beads(cg: CoarseGraining, structure: Structure, frames: Array) -> Array:
     return cg.positions(frames)
 
 
-def _known_force_field(model: LearnedModel, structures: Sequence[Structure]) -> BeadSpringForceField:
+def known_force_field(model: LearnedModel, structures: Sequence[Structure]) -> BeadSpringForceField:
+    """Force field of the short MD: the structures' own, or else the one that the model was trained with.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
     for structure in structures:
         if structure.system.force_field is not None:
             return BeadSpringForceField.from_dict(structure.system.force_field, str(structure.source))
@@ -174,7 +183,7 @@ def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics]
     UserError
         If the file is there and cannot be used.
     """
-    path = Path(structure.source).parent / "system.xml"
+    path = Path(structure.source).parent / SYSTEM_XML
     if not path.is_file():
         return None
     try:

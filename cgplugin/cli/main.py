@@ -17,6 +17,9 @@ COMMANDS = {
     "train": "Train a learned simulator on short MD.",
     "simulate": "Run a trained model, as an OpenMM simulation.",
     "analyze": "Properties of trajectories: numbers and plots.",
+    "evaluate": "Measure a model against reference MD.",
+    "baseline": "Regress a property from structures, for comparison.",
+    "screen": "Rank candidates by a property, from structure alone.",
 }
 """Name of each command and its one line in ``cgplugin --help``; the module of that name has the rest."""
 

@@ -43,13 +43,15 @@ def _read_config(ctx: click.Context, path: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping of option names to values")
-    known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name}
+    options = [p for p in ctx.command.params if isinstance(p, click.Option)]
+    # as they are typed: the name of the command's parameter may be another one
+    known = {flag.lstrip("-").replace("-", "_"): p.name for p in options for flag in p.opts if flag.startswith("--")}
     values = {}
     for key, value in content.items():
         name = str(key).replace("-", "_")
         if name not in known:
             raise UserError(f"{path}: unknown option {key!r}, the options are {', '.join(sorted(known))}")
-        values[name] = value
+        values[str(known[name])] = value
     return values
 
 

@@ -47,13 +47,13 @@ def analysis(relaxations: float = 200, name: str = "chain", seed: int = 0) -> Sy
 def figure(monkeypatch):
     """The figure that is saved."""
     kept = []
-    original = plots._save
+    original = plots.save
 
     def save(figure, path):
         original(figure, path)
         kept.append(figure)
 
-    monkeypatch.setattr(plots, "_save", save)
+    monkeypatch.setattr(plots, "save", save)
     return kept
 
 

@@ -14,10 +14,11 @@ import pytest
 from openmm import app
 
 from cgplugin import MolecularSystem, UserError
+from cgplugin.files import sole_writer
 from cgplugin.force_field import built_in
 from cgplugin.statistics import standard_error
 from openmm_integration.chemical_space import sample_sequence
-from openmm_integration.generate import GenerateSpec, _generate_group, _Group, _only_writer, generate, sample_systems
+from openmm_integration.generate import GenerateSpec, _generate_group, _Group, generate, sample_systems
 from tests.conftest import run_cli
 
 SHORT = {"n_systems": 4, "n_units": 6, "length": 4, "recording_interval": 0.5, "relaxation": 2, "chains_per_context": 2}
@@ -151,7 +152,7 @@ def test_number_of_systems_may_change_by_whole_groups(tmp_path: Path) -> None:
 
 
 def test_two_at_once_in_a_folder(tmp_path: Path) -> None:
-    with _only_writer(tmp_path), pytest.raises(UserError, match="another cgplugin generate is at work here"):
+    with sole_writer(tmp_path, "cgplugin generate"), pytest.raises(UserError, match="another cgplugin generate is at work here"):
         generate(GenerateSpec(**SHORT), tmp_path)
     assert len(generate(GenerateSpec(**SHORT), tmp_path, workers=1)) == 4
 

@@ -117,6 +117,23 @@ def test_longer_time_extends_a_run(run: Path, small_model: Path, polymer_data: P
     assert (tmp_path / "000" / "properties.csv").read_text() == (run / "000" / "properties.csv").read_text()
 
 
+def test_run_killed_before_its_first_checkpoint_starts_anew(
+    run: Path, small_model: Path, polymer_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(run, out)
+    (out / "progress.json").unlink()
+    (out / "000" / "summary.json").unlink()
+    with (out / "000" / "properties.csv").open("a") as file:
+        file.write("1005,2")
+    options = [small_model, polymer_data, "--out", out, "--seed", 3, "--threads", 1, "--resume", "--time", 1000]
+    done = run_cli("simulate", *options)
+    assert done.returncode == 0, done.stderr
+    for name in ("properties.csv", "summary.json"):
+        assert (out / "000" / name).exists()
+    assert (out / "000" / "properties.csv").read_text() == (run / "000" / "properties.csv").read_text()
+
+
 def test_replicas_are_independent_and_have_folders(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
     done = run_cli(
         "simulate", small_model, polymer_data, "--time", 100, "--out", tmp_path, "--replicas", 3, "--threads", 1

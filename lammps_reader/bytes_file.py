@@ -78,7 +78,7 @@ class OpenBytes:
         DamagedCompressionError
             If nothing can be read from there for damage.
         """
-        if isinstance(self._file, io.BytesIO | io.BufferedReader):
+        if self._content is not None or self._path.suffix not in COMPRESSIONS:
             self._file.seek(start)
             found = self._file.read(size)
             if size and not found and self._damage is not None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from .bytes_file import BytesFile, DamagedCompressionError
 from .dump_header import FrameHeader, HeaderError, read_header
 from .errors import LammpsFormatError
+from .numbers import to_float
 from .scanner import EndOfTextError, Scanner
 
 CACHE_FROM = 2**21
@@ -20,9 +22,12 @@ CACHE_FROM = 2**21
 
 NOT_A_DUMP = "not a text dump: it does not begin with ITEM: TIMESTEP"
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 FINGERPRINT = 2**12
 """Bytes at both ends of the indexed part that must not have changed."""
+
+SAMPLES = 64
+"""Frames whose beginnings must not have changed either."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ class DumpIndex:
 def index_of(file: BytesFile, *, cache: bool) -> DumpIndex:
     """Index of a dump: from its cache, if that still holds, otherwise by reading the file once.
 
-    The cache ``.NAME.frames.npz`` beside the file holds as long as the file has the same size, time of change and ends. Of a file
-    that has only grown, what is new is searched. Where the folder cannot be written to, there is no cache.
+    The cache ``.NAME.frames.npz`` beside the file holds as long as the file has the same size, times of change (of content and
+    status; the latter nobody can set back) and samples of its text. Of a file that has only grown, what is new is searched. Where
+    the folder cannot be written to, there is no cache.
 
     Raises
     ------
@@ -85,14 +91,17 @@ def _search(file: BytesFile, known: DumpIndex | None) -> DumpIndex:
     units = None if known is None else known.units
     end, line = (0, 1) if known is None else (int(known.offsets[-1]), int(known.lines[-1]))
     cut = count = None
+    n_columns = 0
     with file.open() as opened:
         scanner = Scanner(file.path, opened.read, end, line)
         try:
             while scanner.skip_blank():
+                if count is not None:
+                    _check_no_more_rows(file.path, scanner, n_columns, *count)
                 count = None
                 begin, first_line = scanner.offset, scanner.line
                 header = _header(file.path, scanner)
-                count = first_line + header.count_line, header.n_atoms
+                count, n_columns = (first_line + header.count_line, header.n_atoms), len(header.columns)
                 _skip_rows(file.path, scanner, *count)
                 units = units if header.units is None else header.units
                 places.append((begin, first_line, header.timestep, header.n_atoms))
@@ -115,6 +124,13 @@ def _header(path: Path, scanner: Scanner) -> FrameHeader:
         return read_header(scanner.next_line)
     except HeaderError as error:
         raise LammpsFormatError(path, first + error.line, str(error)) from None
+
+
+def _check_no_more_rows(path: Path, scanner: Scanner, n_columns: int, count_line: int, n_atoms: int) -> None:
+    words = scanner.peek().split()
+    if len(words) == n_columns > 1 and words[0] != b"ITEM:" and to_float(words[-1]) is not None:
+        message = f"the frame has {n_atoms} atoms, but more rows follow, from line {scanner.line} on"
+        raise LammpsFormatError(path, count_line, message)
 
 
 def _skip_rows(path: Path, scanner: Scanner, count_line: int, n_atoms: int) -> None:
@@ -143,33 +159,55 @@ def _cache_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.frames.npz")
 
 
-def _fingerprint(path: Path, end: int) -> str:
-    """Hash of both ends of the first ``end`` bytes of a file."""
+def _fingerprint(file: BytesFile, offsets: NDArray[np.int64], end: int) -> str:
+    """Hash of both ends of the first ``end`` bytes of a file, and of the beginnings of some frames."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(min(FINGERPRINT, end)))
-        file.seek(max(0, end - FINGERPRINT))
-        digest.update(file.read(min(FINGERPRINT, end)))
+    places = [0, max(0, end - FINGERPRINT)]
+    if not file.compressed:
+        places += offsets[: -1 : max(1, len(offsets) // SAMPLES)].tolist()
+    with file.path.open("rb") as stream:
+        for place in places:
+            stream.seek(place)
+            digest.update(stream.read(min(FINGERPRINT, end - place)))
     return digest.hexdigest()
+
+
+def _holds_together(index: DumpIndex, end: int) -> bool:
+    """Whether an index may be one: a cache may have been damaged, too."""
+    n_frames = len(index.timesteps)
+    columns = index.offsets, index.lines, index.timesteps, index.n_atoms
+    lengths = [(column.dtype == np.int64, column.shape) for column in columns]
+    return (
+        n_frames > 0
+        and lengths == [(True, (n_frames + 1,))] * 2 + [(True, (n_frames,))] * 2
+        and bool((np.diff(index.offsets) > 0).all() and (np.diff(index.lines) > 0).all())
+        and index.offsets[0] >= 0
+        and (index.offsets[-1] <= end or end < 0)
+    )
 
 
 def _load_cache(file: BytesFile) -> tuple[DumpIndex, bool] | None:
     """Index and whether it is complete, if the file begins as it did."""
     try:
         with np.load(_cache_path(file.path), allow_pickle=False) as stored:
-            version, size, changed, indexed, cut_line = stored["stat"].tolist()
+            version, size, *changed, indexed, cut_line = stored["stat"].tolist()
             units, reason, fingerprint = stored["text"].tolist()
             cut = LammpsFormatError(file.path, cut_line or None, reason) if reason else None
             index = DumpIndex(
                 stored["offsets"], stored["lines"], stored["timesteps"], stored["n_atoms"], units or None, cut
             )
         now = file.path.stat()
-        if version != CACHE_VERSION or now.st_size < indexed or fingerprint != _fingerprint(file.path, indexed):
+        if (
+            version != CACHE_VERSION
+            or now.st_size < indexed
+            or not _holds_together(index, -1 if file.compressed else indexed)
+            or fingerprint != _fingerprint(file, index.offsets, indexed)
+        ):
             return None
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error):
         # missing, of another version, or not ours: the file itself is what counts
         return None
-    if (now.st_size, now.st_mtime_ns) == (size, changed):
+    if [now.st_size, now.st_mtime_ns, now.st_ctime_ns] == [size, *changed]:
         return index, True
     return None if file.compressed or now.st_size <= size else (index, False)
 
@@ -186,8 +224,12 @@ def _save_cache(file: BytesFile, index: DumpIndex, before: os.stat_result) -> No
             temporary = stream.name
             np.savez(
                 stream,
-                stat=np.array([CACHE_VERSION, before.st_size, before.st_mtime_ns, indexed, cut_line]),
-                text=np.array([index.units or "", "" if cut is None else cut.reason, _fingerprint(file.path, indexed)]),
+                stat=np.array(
+                    [CACHE_VERSION, before.st_size, before.st_mtime_ns, before.st_ctime_ns, indexed, cut_line]
+                ),
+                text=np.array(
+                    [index.units or "", "" if cut is None else cut.reason, _fingerprint(file, index.offsets, indexed)]
+                ),
                 offsets=index.offsets,
                 lines=index.lines,
                 timesteps=index.timesteps,

@@ -68,6 +68,14 @@ class Scanner:
         self._advance(end, 1)
         return line
 
+    def peek(self) -> bytes:
+        """Look at the next line, or at what there is of it."""
+        try:
+            self._fill()
+        except EndOfTextError:
+            return self._rest
+        return self._text[self._at : min(self._text.index(b"\n", self._at) + 1, self._at + MAX_LINE)]
+
     def skip_blank(self) -> bool:
         """Skip blank lines; False at the end of the text."""
         try:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import importlib
+import io
 import os
 import sys
 import zlib
@@ -41,9 +42,46 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
         case ".bz2":
             return cast("BinaryIO", bz2.open(path, "rb"))
         case ".zst":
-            reader = _zstandard(path).ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
-            return cast("BinaryIO", reader)
+            return io.BufferedReader(_ZstdFile(path, _zstandard(path)), CHUNK)
     return path.open("rb")
+
+
+class _ZstdFile(io.RawIOBase):
+    """A zstandard file of one or several frames; one that is cut raises EOFError, where zstandard's own reader just ends."""
+
+    def __init__(self, path: Path, zstandard: Any) -> None:
+        self._file = path.open("rb")
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._output:
+            self._input = self._input or self._file.read(ZSTD_INPUT)
+            if not self._input:
+                if self._frame is not None:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+                return 0
+            self._frame = self._frame or self._new_frame()
+            self._output = memoryview(self._frame.decompress(self._input))
+            self._input = b""
+            if self._frame.eof:
+                self._input, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._output))
+        buffer[:size], self._output = self._output[:size], self._output[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+ZSTD_INPUT = 2**11
+"""Bytes of a zstandard file that are decompressed at once: hardly more than 64 MB, whatever they are."""
 
 
 def decompression_errors() -> tuple[type[Exception], ...]:

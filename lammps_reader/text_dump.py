@@ -99,7 +99,8 @@ class TextDump:
         try:
             header = read_header(next_line)
         except HeaderError as error:
-            raise LammpsFormatError(self.path, line + error.line, str(error)) from None
+            # it was right when the index was made
+            raise self._changed(line + error.line) from None
         return header, text[at:], line + n_lines
 
     def _columns(self, header: FrameHeader, body: bytes, first_row: int) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """Columns of numbers out of text, fast, exact, and with every row checked."""
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ SAMPLE = 256
 FEW_ROWS = 1000
 """Below this number of rows numpy's parser is as fast."""
 
+_INTEGER = re.compile(rb"[+-]?[0-9]{1,%d}" % EXACT_DIGITS)
 _POWERS = 10.0 ** np.arange(EXACT_DIGITS + 1)
 _LINE_END, _SPACE, _PLUS, _MINUS, _POINT, _ZERO = b"\n +-.0"
 
@@ -41,7 +43,11 @@ class RowError(ValueError):
 
 
 def parse_rows(
-    text: bytes, n_rows: int, n_columns: int, text_columns: Sequence[int] = ()
+    text: bytes,
+    n_rows: int,
+    n_columns: int,
+    text_columns: Sequence[int] = (),
+    integer_columns: Sequence[int] = (),
 ) -> tuple[NDArray[np.float64], dict[int, NDArray[np.str_]]]:
     """Parse lines that all have the same number of words.
 
@@ -55,6 +61,8 @@ def parse_rows(
     n_rows, n_columns : int
     text_columns : sequence of int
         Columns that hold words instead of numbers.
+    integer_columns : sequence of int
+        Columns that hold integers, which must be written as such: with at most `EXACT_DIGITS` digits, no point, no exponent.
 
     Returns
     -------
@@ -66,15 +74,18 @@ def parse_rows(
     Raises
     ------
     RowError
-        If a row has another number of words, or a word is not a finite decimal number; names the first such row.
+        If a row has another number of words, or a word is not a finite decimal number or not an integer; names the first such
+        row.
     """
     values = np.zeros((n_columns, n_rows))
     words: dict[int, NDArray[np.str_]] = {}
     characters = np.frombuffer(text, dtype=np.uint8)
     places = _places(characters, n_rows, n_columns)
     if places is None:
-        raise _first_fault(text, n_rows, n_columns, text_columns)
+        raise _first_fault(text, n_rows, n_columns, text_columns, integer_columns)
     starts, ends = places
+    if not all(_all_integers(characters, starts[:, column], ends[:, column]) for column in integer_columns):
+        raise _first_fault(text, n_rows, n_columns, text_columns, integer_columns)
     for column in text_columns:
         begins_and_ends = zip(starts[:, column], ends[:, column], strict=True)
         words[column] = np.array([text[a:b].decode("utf-8", "replace") for a, b in begins_and_ends], dtype=np.str_)
@@ -87,7 +98,7 @@ def parse_rows(
         ):
             read = _library(characters, starts, ends, text_columns)
             if read is None:
-                raise _first_fault(text, n_rows, n_columns, text_columns)
+                raise _first_fault(text, n_rows, n_columns, text_columns, integer_columns)
             return read, words
     return values, words
 
@@ -102,6 +113,11 @@ def to_float(word: bytes) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def to_integer(word: bytes) -> int | None:
+    """An integer of at most `EXACT_DIGITS` digits; None for anything else."""
+    return int(word) if _INTEGER.fullmatch(word) else None
 
 
 def _places(
@@ -199,7 +215,28 @@ def _decimals(
     return np.flatnonzero(odd)
 
 
-def _first_fault(text: bytes, n_rows: int, n_columns: int, text_columns: Sequence[int]) -> RowError:
+def _all_integers(characters: NDArray[np.uint8], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> bool:
+    """Whether all words are integers that `to_integer` takes."""
+    lengths = ends - starts
+    n_digits = np.zeros(len(starts), dtype=np.int8)
+    if lengths.max(initial=0) > EXACT_DIGITS + 1:
+        return False
+    for k in range(int(lengths.max(initial=0))):
+        inside = lengths > k
+        character = characters.take(starts + k, mode="clip")
+        is_digit = (character - np.uint8(_ZERO) < 10) & inside
+        other = inside & ~is_digit
+        if k == 0:
+            other &= (character != _MINUS) & (character != _PLUS)
+        if other.any():
+            return False
+        n_digits += is_digit
+    return bool(((n_digits > 0) & (n_digits <= EXACT_DIGITS)).all())
+
+
+def _first_fault(
+    text: bytes, n_rows: int, n_columns: int, text_columns: Sequence[int], integer_columns: Sequence[int]
+) -> RowError:
     """The first row that is not made of as many finite numbers as there are columns."""
     lines = text.split(b"\n")
     for row in range(n_rows):
@@ -207,7 +244,10 @@ def _first_fault(text: bytes, n_rows: int, n_columns: int, text_columns: Sequenc
         if len(words) != n_columns:
             return RowError(row, f"the row has {len(words)} values, expected {n_columns}")
         for column, word in enumerate(words):
+            shown = repr(word[:40].decode("utf-8", "replace"))
+            if column in integer_columns and to_integer(word) is None:
+                large = word.lstrip(b"+-").isdigit()
+                return RowError(row, f"{shown} is {'too large an integer' if large else 'not an integer'}")
             if column not in text_columns and to_float(word) is None:
-                shown = word[:40].decode("utf-8", "replace")
-                return RowError(row, f"{shown!r} is not a finite number")
+                return RowError(row, f"{shown} is not a finite number")
     return RowError(n_rows - 1, f"{len(lines) - 1} rows, expected {n_rows}")

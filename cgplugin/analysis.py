@@ -1,7 +1,5 @@
 """Properties of recorded trajectories: numbers, tables and plots."""
 
-import csv
-import io
 import math
 import os
 import struct
@@ -20,6 +18,7 @@ from .molecular_system import MolecularSystem
 from .observables import bond_lengths, end_to_end_distances, ends_of_molecules, squared_radii_of_gyration
 from .periodic import MoleculeMender
 from .statistics import Relaxation, SeriesStatistics, autocorrelation, density, relaxation_time
+from .tables import csv_text, without_nan
 from .trajectory_folders import TRAJECTORY, TrajectoryFolder, find_folders
 from .units import Units, check_units, length_unit, parse_time, time_unit
 
@@ -90,13 +89,7 @@ class SystemAnalysis:
         """Numbers without the series; what is not known is null."""
         content = {key: value for key, value in asdict(self).items() if not isinstance(value, np.ndarray)}
         content["length_unit"], content["time_unit"] = length_unit(self.units), time_unit(self.units)
-        return _without_nan(content)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return without_nan(content)
 
 
 def analyze_folder(
@@ -355,35 +348,21 @@ def summary_row(result: SystemAnalysis) -> dict[str, str | float | int]:
 def summary_csv(results: Sequence[SystemAnalysis]) -> str:
     """Table of all systems as CSV; what is not known is empty."""
     rows = [summary_row(result) for result in results]
-    return _csv(list(rows[0]), [list(row.values()) for row in rows])
+    return csv_text(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _frames_csv(result: SystemAnalysis) -> str:
     columns = zip(result.frame_times, result.frame_rg2, result.frame_end_to_end, strict=True)
-    return _csv(["time", "rg2_beads" if result.rg2_beads else "rg2", "end_to_end"], columns)
+    return csv_text(["time", "rg2_beads" if result.rg2_beads else "rg2", "end_to_end"], columns)
 
 
 def _distribution_csv(result: SystemAnalysis) -> str:
-    return _csv(["rg2", "density"], zip(*density(result.series, result.rg2.effective_samples), strict=True))
+    return csv_text(["rg2", "density"], zip(*density(result.series, result.rg2.effective_samples), strict=True))
 
 
 def _autocorrelation_csv(result: SystemAnalysis) -> str:
     # longer lags are averages over so little that they are noise
     correlation = autocorrelation(result.series, result.rg2_power)[: max(2, len(result.series) // 4)]
-    return _csv(
+    return csv_text(
         ["lag", "autocorrelation"], zip(result.interval * np.arange(len(correlation)), correlation, strict=True)
     )
-
-
-def _csv(header: list[str], rows: Any) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.7g}" if math.isfinite(value) else ""
-    return str(value)

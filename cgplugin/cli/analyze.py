@@ -75,6 +75,7 @@ def command(
 def summary_table(results: "list[SystemAnalysis]") -> str:
     """Table of all systems for the terminal, with remarks below."""
     from cgplugin.statistics import value_and_error
+    from cgplugin.tables import aligned_text
 
     rows, remarks = [], []
     for r in results:
@@ -100,11 +101,7 @@ def summary_table(results: "list[SystemAnalysis]") -> str:
         if not r.masses_known:
             remarks.append((r.name, "masses are unknown and taken as equal"))
     header = ["system", "Rg^2", "relaxation time", "end-to-end", "longest bond", "frames", "time"]
-    widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [header, ["-" * width for width in widths], *rows]
-    ]
+    lines = aligned_text(header, rows)
     for text in dict.fromkeys(text for _, text in remarks):
         names = [name for name, remark in remarks if remark == text]
         few = ", ".join(names) if len(names) <= _NAMES else f"{len(names)} of {len(results)} systems"

@@ -1,0 +1,226 @@
+"""Supervised networks: from a structure to the mean and standard deviation of Rg^2, trained by Lightning."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Generic, Self, TypeVar
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cgplugin.molecular_system import MolecularSystem
+from cgplugin.units import Units
+
+from .options import BaselineOptions
+from .structure_property import PropertyData, positive_deviations
+
+Array = NDArray[np.float64]
+Encoded = TypeVar("Encoded")
+
+MINIMUM_SYSTEMS = 2
+
+
+class SupervisedNetwork(nn.Module, Generic[Encoded]):
+    """A network that reads structures; the two concrete ones differ in what they read."""
+
+    kind: str
+
+    @classmethod
+    def for_systems(cls, systems: Sequence[MolecularSystem], options: BaselineOptions) -> Self:
+        """Untrained network that knows the types of the training systems."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_words(cls, words: dict[str, list[str]], options: BaselineOptions) -> Self:
+        """Network of a file, before its weights are loaded."""
+        raise NotImplementedError
+
+    def words(self) -> dict[str, list[str]]:
+        """Vocabulary, for the file."""
+        raise NotImplementedError
+
+    def encode(self, system: MolecularSystem) -> Encoded:
+        """Input of the network; a `UserError` where the system has a type that is not known."""
+        raise NotImplementedError
+
+    def forward(self, encoded: Sequence[Encoded]) -> Tensor:
+        """Normalised mean and standard deviation of Rg^2, shape (n_systems, 2)."""
+        raise NotImplementedError
+
+
+def property_head(n_in: int, options: BaselineOptions) -> nn.Sequential:
+    """MLP with two hidden layers that gives mean and standard deviation."""
+    width = options.head_hidden
+    return nn.Sequential(
+        nn.Dropout(options.dropout),
+        nn.Linear(n_in, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, 2),
+    )
+
+
+class SupervisedBaseline:
+    """A trained network with the scales of the property.
+
+    Parameters
+    ----------
+    network : SupervisedNetwork
+    options : BaselineOptions
+    units : str
+    centre, scale : array, shape (2,)
+        Mean and standard deviation over the training systems of mean and standard deviation of Rg^2, nm^2.
+    """
+
+    def __init__(
+        self, network: SupervisedNetwork[Any], options: BaselineOptions, units: Units, centre: Array, scale: Array
+    ) -> None:
+        self.network, self.options, self.units, self.centre, self.scale = network, options, units, centre, scale
+        self.kind = network.kind
+
+    @classmethod
+    def fit(
+        cls,
+        network_class: type[SupervisedNetwork[Any]],
+        data: PropertyData,
+        validation: PropertyData,
+        options: BaselineOptions,
+        progress: bool = False,
+    ) -> "SupervisedBaseline":
+        """Train; the weights are those of the epoch with the least validation loss.
+
+        Raises
+        ------
+        UserError
+            If there are too few systems, or one has a type that the training systems lack.
+        """
+        data.check(MINIMUM_SYSTEMS, "training a network")
+        validation.check(1, "validation")
+        # leaves the caller's random numbers alone
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            network = network_class.for_systems(data.systems, options)
+            centre, scale = data.values.mean(axis=0), np.maximum(data.values.std(axis=0), 1e-6)
+            module = _Regression(network, options, centre, scale)
+            batches = module.loader(data, shuffle=True)
+            held_out = module.loader(validation, shuffle=False)
+            with _quiet():
+                _trainer(module, options, progress).fit(module, batches, held_out)
+        network.load_state_dict(module.best)
+        return cls(network.eval(), options, data.systems[0].units, centre, scale)
+
+    def predict(self, systems: Sequence[MolecularSystem]) -> Array:
+        """Mean and standard deviation of Rg^2, shape (n, 2), nm^2; see `StructureBaseline.predict`."""
+        with torch.inference_mode():
+            raw = self.network([self.network.encode(system) for system in systems])
+        return positive_deviations(self.centre + self.scale * raw.numpy().astype(np.float64))
+
+    def to_content(self) -> dict[str, Any]:
+        """Content of the file."""
+        return {
+            "units": self.units,
+            "words": self.network.words(),
+            "options": asdict(self.options),
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+            "weights": self.network.state_dict(),
+        }
+
+    @classmethod
+    def from_content(cls, network_class: type[SupervisedNetwork[Any]], content: dict[str, Any]) -> "SupervisedBaseline":
+        """Inverse of `to_content`."""
+        options = BaselineOptions(**content["options"])
+        network = network_class.from_words(content["words"], options)
+        network.load_state_dict(content["weights"])
+        return cls(network.eval(), options, content["units"], np.array(content["centre"]), np.array(content["scale"]))
+
+
+class _Regression(lightning.LightningModule):
+    """Least squares of the normalised mean and standard deviation."""
+
+    def __init__(self, network: SupervisedNetwork[Any], options: BaselineOptions, centre: Array, scale: Array) -> None:
+        super().__init__()
+        self.network, self.options, self.centre, self.scale = network, options, centre, scale
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = float("inf")
+
+    def loader(self, data: PropertyData, shuffle: bool) -> "DataLoader[Any]":
+        """Batches of encoded systems with their targets."""
+        targets = torch.tensor((data.values - self.centre) / self.scale, dtype=torch.float32)
+        examples: Any = [
+            (self.network.encode(system), target) for system, target in zip(data.systems, targets, strict=True)
+        ]
+        order = torch.Generator().manual_seed(self.options.seed)
+        return DataLoader(
+            examples, batch_size=self.options.batch_size, shuffle=shuffle, collate_fn=list, generator=order
+        )
+
+    def _loss(self, batch: list[tuple[Any, Tensor]]) -> Tensor:
+        encoded, targets = zip(*batch, strict=True)
+        return nn.functional.mse_loss(self.network(encoded), torch.stack(targets))
+
+    def training_step(self, batch: list[tuple[Any, Tensor]]) -> Tensor:
+        """Loss of a batch."""
+        return self._loss(batch)
+
+    def validation_step(self, batch: list[tuple[Any, Tensor]]) -> None:
+        """Record the loss of a batch."""
+        self.log("validation_loss", self._loss(batch), batch_size=len(batch), prog_bar=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the best weights in memory: they are small."""
+        loss = float(self.trainer.callback_metrics["validation_loss"])
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def configure_optimizers(self) -> Any:
+        """Adam with exponential decay from the first to the final learning rate over all epochs."""
+        options = self.options
+        optimizer = torch.optim.AdamW(self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+        factor = (options.final_learning_rate / options.learning_rate) ** (1 / options.epochs)
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)]
+
+
+def _trainer(module: _Regression, options: BaselineOptions, progress: bool) -> lightning.Trainer:
+    assert not module.best
+    return lightning.Trainer(
+        # a few systems of a hundred atoms: nothing that a GPU would speed up
+        accelerator="cpu",
+        devices=1,
+        max_epochs=options.epochs,
+        gradient_clip_val=1.0,
+        callbacks=[
+            EarlyStopping("validation_loss", patience=options.patience, check_finite=True),
+            *([TQDMProgressBar(refresh_rate=10)] if progress else []),
+        ],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's remarks about workers and devices are of no use to our users."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

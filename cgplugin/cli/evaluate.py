@@ -1,0 +1,134 @@
+"""``cgplugin evaluate``: a learned simulation against reference MD."""
+
+from pathlib import Path
+
+import click
+
+from .data_options import conventions_from, lammps_options
+from .options import config_option, show_progress
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--reference", multiple=True, required=True, metavar="DIR", help="Reference systems; may be given several times."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report and the runs.")
+@click.option(
+    "--time", "duration", help="Time to simulate, as in 25000 or 10ns; by default that of the longest reference."
+)
+@click.option("--replicas", type=int, default=1, show_default=True, help="Independent runs of each system.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of start velocities and noise.")
+@click.option("--baseline", "baseline_files", multiple=True, metavar="FILE", help="What 'cgplugin baseline' wrote.")
+@click.option(
+    "--start",
+    type=click.Choice(["md", "reference"]),
+    default="md",
+    show_default=True,
+    help="First frames: from a short OpenMM run, or those of the reference.",
+)
+@click.option("--short", default="250", show_default=True, help="Length of the short MD to compare with.")
+@click.option(
+    "--md-cost", type=float, help="Core-seconds of the reference MD per system and ps (tau), where it does not say it."
+)
+@click.option("--report-interval", type=int, default=10, show_default=True, help="Learned steps between frames.")
+@click.option("--interval", type=float, help="Time between frames of the reference, where its files do not say it.")
+@click.option("--rg2-interval", type=float, help="Time between values of rg2.npy; by default found from the frames.")
+@click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
+@lammps_options
+@config_option
+def command(
+    model: Path,
+    reference: tuple[str, ...],
+    out: Path,
+    duration: str | None,
+    replicas: int,
+    seed: int,
+    baseline_files: tuple[str, ...],
+    start: str,
+    short: str,
+    md_cost: float | None,
+    report_interval: int,
+    interval: float | None,
+    rg2_interval: float | None,
+    platform: str | None,
+    threads: int,
+    resume: bool,
+    lammps_units: str | None,
+    md_time_step: float | None,
+    force_field: str | None,
+) -> None:
+    """Simulate the reference systems with MODEL, in one batch, and compare: tables and plots in --out.
+
+    DIR holds folders with a structure (LAMMPS data file, or topology.pdb with system.json), trajectories and, where there is
+    one, rg2.npy: Rg^2 of the fine system at equal intervals since the start of the run. Compared are mean and distribution of
+    Rg^2, its relaxation time, free-energy surfaces and lengths of CG bonds; beside the learned simulation stand the beginning of
+    the MD (--short), one half of the MD against the other, and the baselines.
+    """
+    import torch
+
+    from cgplugin import baselines
+    from cgplugin.errors import UserError
+    from cgplugin.evaluation import evaluate
+    from cgplugin.evaluation_report import terminal_text, write_report
+    from cgplugin.learned_model import LearnedModel
+    from cgplugin.reference_data import load_references
+    from cgplugin.units import parse_time
+    from openmm_integration.reference_runs import simulate_references
+    from openmm_integration.resumable_run import STRETCH_LIMIT, RunSettings
+
+    for name, value in (("md-cost", md_cost), ("interval", interval), ("rg2-interval", rg2_interval)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} {value:g}: expected a positive number")
+    if threads < 1:
+        raise UserError(f"threads is {threads}, expected at least 1")
+    torch.set_num_threads(threads)
+    learned = LearnedModel.load(model)
+    rows = {Path(file).stem: baselines.load(file) for file in baseline_files}
+    if len(rows) < len(baseline_files):
+        raise UserError("two files of baselines have the same name: rename one")
+    short_time = parse_time(short, learned.units)
+    conventions = conventions_from(lammps_units, md_time_step, force_field)
+    references = load_references(
+        reference,
+        conventions=conventions,
+        interval=interval,
+        rg2_interval=rg2_interval,
+        progress=show_progress(),
+    )
+    longest = max(item.duration for item in references)
+    time = longest if duration is None else parse_time(duration, learned.units)
+    settings = RunSettings(
+        max(1, round(time / learned.time_step)),
+        report_interval,
+        report_interval * max(1, 500 // max(report_interval, 1)),
+        seed,
+        replicas,
+    )
+    runs = simulate_references(
+        learned,
+        references,
+        out,
+        settings,
+        start="reference" if start == "reference" else "md",
+        platform=platform,
+        resume=resume,
+        progress=show_progress(),
+    )
+    evaluation = evaluate(
+        learned,
+        references,
+        runs.folder,
+        short_time=short_time,
+        stretch_limit=STRETCH_LIMIT * learned.description.longest_bond,
+        core_seconds=runs.core_seconds,
+        md_seconds_per_time=md_cost,
+        diverged=runs.diverged,
+        baselines=rows,
+        progress=show_progress(),
+    )
+    written = write_report(evaluation, out)
+    click.echo(terminal_text(evaluation))
+    click.echo(f"written to {out}: {', '.join(path.name for path in written)}; the runs are in {runs.folder}")

@@ -1,0 +1,162 @@
+"""Learned simulations of reference systems, all in one batch; a system that diverges does not take the others with it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cgplugin.coarse_trajectory import FineTrajectory
+from cgplugin.errors import UserError
+from cgplugin.files import read_json, write_json
+from cgplugin.learned_model import LearnedModel
+from cgplugin.reference_data import ReferenceSystem
+from cgplugin.simulator import SimulationDivergedError
+
+from .cg_system import CoarseSystem
+from .resumable_run import PROGRESS_FILE, ResumableRun, RunSettings
+from .simulation import learned_simulation
+from .start_frames import from_trajectory
+
+COST_FILE = "cost.json"
+
+Start = Literal["md", "reference"]
+
+
+@dataclass(frozen=True)
+class ReferenceRuns:
+    """Where the learned simulations of reference systems are, and what they took.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds a folder per system.
+    diverged : dict
+        Name of a system to the message that tells when a position was no longer finite; there is no result for it.
+    core_seconds : float
+        CPU time per system for all its replicas, start frames included.
+    """
+
+    folder: Path
+    diverged: dict[str, str]
+    core_seconds: float
+
+
+def simulate_references(
+    model: LearnedModel,
+    references: Sequence[ReferenceSystem],
+    out: Path,
+    settings: RunSettings,
+    *,
+    start: Start = "md",
+    platform: str | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> ReferenceRuns:
+    """Simulate every reference system, with all replicas in one batch, into ``out/runs``.
+
+    Where the position of a bead is no longer finite, its system is left out and the others are simulated again, into
+    ``out/runs-without-NAME``: what a system does must not depend on whether others stay together.
+
+    Parameters
+    ----------
+    model : LearnedModel
+    references : sequence of ReferenceSystem
+        Without periodic boxes.
+    out : Path
+    settings : RunSettings
+    start : str
+        ``md``: first frames from a short OpenMM run, as for a new system. ``reference``: the first frames of the reference.
+    platform : str, optional
+        OpenMM platform.
+    resume : bool
+        Go on with interrupted runs.
+    progress : bool
+        Show progress bars.
+
+    Raises
+    ------
+    UserError
+        If a system does not fit the model, has a box or cannot be started, or there are files of another run.
+    """
+    for reference in references:
+        model.check(reference.system)
+        if reference.structure.box_vectors is not None:
+            raise UserError(f"{reference.path}: has a periodic box: 'evaluate' compares chains without one")
+    remaining, diverged = list(references), dict[str, str]()
+    while remaining:
+        folder = out / "-without-".join(["runs", *diverged])
+        try:
+            seconds = _run(model, remaining, folder, settings, start, platform, resume, progress)
+        except SimulationDivergedError as error:
+            message = str(error)
+            culprit = next(item for item in remaining if message.startswith(f"{item.name}: "))
+            diverged[culprit.name] = message
+            remaining.remove(culprit)
+            continue
+        return ReferenceRuns(folder, diverged, seconds / len(remaining))
+    raise UserError(f"every system diverged: {next(iter(diverged.values()))}")
+
+
+def _run(
+    model: LearnedModel,
+    references: Sequence[ReferenceSystem],
+    folder: Path,
+    settings: RunSettings,
+    start: Start,
+    platform: str | None,
+    resume: bool,
+    progress: bool,
+) -> float:
+    """Simulate and give the core-seconds of the whole batch."""
+    begin = time.process_time()
+    structures = [reference.structure for reference in references]
+    prepared = _from_references(model, references, settings.replicas) if start == "reference" else structures
+    simulation = learned_simulation(
+        model,
+        prepared,
+        seed=settings.seed,
+        replicas=1 if start == "reference" else settings.replicas,
+        platform=platform,
+        threads=torch.get_num_threads(),
+    )
+    starting = time.process_time() - begin
+    run = ResumableRun(simulation, model, folder, [reference.name for reference in references], settings)
+    before = read_json(folder / PROGRESS_FILE)["step"] if resume and (folder / PROGRESS_FILE).is_file() else 0
+    begin = time.process_time()
+    run.run(resume=resume, progress=progress)
+    stepping = time.process_time() - begin
+    return starting + settings.n_steps * _cost_per_step(
+        folder / COST_FILE, settings.n_steps - before, stepping, fresh=before == 0
+    )
+
+
+def _cost_per_step(path: Path, steps: int, seconds: float, fresh: bool) -> float:
+    """Core-seconds per step over all sessions of a run that came to their end."""
+    record = {"steps": 0, "core_seconds": 0.0}
+    if path.is_file() and not fresh:
+        record = read_json(path)
+    if steps:
+        record = {"steps": record["steps"] + steps, "core_seconds": record["core_seconds"] + seconds}
+        write_json(path, record)
+    return float(record["core_seconds"] / record["steps"]) if record["steps"] else float("nan")
+
+
+def _from_references(model: LearnedModel, references: Sequence[ReferenceSystem], replicas: int) -> CoarseSystem:
+    parts, frames = [], []
+    for reference in references:
+        cg = model.coarsen(reference.system)
+        own = from_trajectory(model, cg, _start_trajectory(reference))
+        parts += [cg] * replicas
+        frames += [own] * replicas
+    return CoarseSystem(tuple(parts), None, np.concatenate(frames, axis=1))
+
+
+def _start_trajectory(reference: ReferenceSystem) -> FineTrajectory:
+    """The trajectory with the shortest interval; the longest is often recorded too rarely."""
+    if not reference.trajectories:
+        raise UserError(f"{reference.path}: has no trajectory to start from: use --start md")
+    return min(reference.trajectories, key=lambda item: item.interval)

@@ -193,13 +193,19 @@ class BatchedGraph:
                 [*(graph.bonded_kinds for graph in self.graphs), torch.zeros(self._others.shape[1], dtype=torch.int64)]
             )
             self._all = torch.cat([self._bonded, self._others], dim=1)
+            self._always = self._kinds > 0
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined system; positions (n_beads in all, 3) in nm."""
         if self._together:
-            separations = positions[self._all[1]] - positions[self._all[0]]
-            keep = (separations.square().sum(dim=1) < self.cutoff**2) | (self._kinds > 0)
-            return Edges(self._all[:, keep], separations[keep].to(torch.float32), self._kinds[keep])
+            separations = positions.index_select(0, self._all[1]) - positions.index_select(0, self._all[0])
+            near = (separations.square().sum(dim=1) < self.cutoff**2) | self._always
+            keep = near.nonzero().squeeze(1)
+            return Edges(
+                self._all.index_select(1, keep),
+                separations.index_select(0, keep).to(torch.float32),
+                self._kinds.index_select(0, keep),
+            )
         parts = [
             graph.edges(own, self.cutoff, box)
             for graph, own, box in zip(self.graphs, positions.split(self.sizes), self.boxes, strict=True)

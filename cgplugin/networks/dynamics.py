@@ -137,7 +137,7 @@ class DynamicsGNN(nn.Module):
         edge_kinds : Tensor, shape (n_edges,)
             0: within the cutoff, 1: CG bond, 2: two CG bonds apart.
         """
-        receiver = edge_index[1]
+        sender, receiver = edge_index[0], edge_index[1]
         distance = (separations.square().sum(dim=1) + 1e-12).sqrt()
         direction = separations / (distance + 0.1 * self.length).unsqueeze(1)
         moved = displacements / self.displacement
@@ -146,9 +146,11 @@ class DynamicsGNN(nn.Module):
         if self.equivariant:
             products = torch.einsum("nac,nbc->nab", moved, moved)[:, self.pairs[0], self.pairs[1]]
             node_features = torch.cat([embedding, (masses / self.mass).unsqueeze(1), products], dim=1)
-            along_receiver = (moved[receiver, 0] * direction).sum(dim=1, keepdim=True)
-            along_sender = (moved[edge_index[0], 0] * direction).sum(dim=1, keepdim=True)
-            together = (moved[receiver, 0] * moved[edge_index[0], 0]).sum(dim=1, keepdim=True)
+            of_receiver = moved[:, 0].index_select(0, receiver)
+            of_sender = moved[:, 0].index_select(0, sender)
+            along_receiver = (of_receiver * direction).sum(dim=1, keepdim=True)
+            along_sender = (of_sender * direction).sum(dim=1, keepdim=True)
+            together = (of_receiver * of_sender).sum(dim=1, keepdim=True)
             stretched = (distance / self.length).unsqueeze(1)
             edge_features = torch.cat([radial, stretched, along_receiver, along_sender, together], dim=1)
         else:

@@ -13,7 +13,7 @@ MAX_COUNT = 2**53
 
 _FOREIGN = {
     b"ITEM: NUMBER OF ENTRIES": "this is a local dump (entries, not atoms): use dump atom or dump custom",
-    b"ITEM: NUMBER OF GRID CELLS": "this is a grid dump (no atoms): use dump atom or dump custom",
+    b"ITEM: DIMENSION": "this is a grid dump (no atoms): use dump atom or dump custom",
 }
 
 

@@ -123,6 +123,8 @@ def _header(path: Path, scanner: Scanner) -> FrameHeader:
     try:
         return read_header(scanner.next_line)
     except HeaderError as error:
+        if error.line == 0 and first == 1 and str(error).startswith("expected"):
+            raise LammpsFormatError(path, 1, NOT_A_DUMP) from None
         raise LammpsFormatError(path, first + error.line, str(error)) from None
 
 

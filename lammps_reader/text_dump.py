@@ -101,7 +101,9 @@ class TextDump:
         except HeaderError as error:
             # it was right when the index was made
             raise self._changed(line + error.line) from None
-        return header, text[at:], line + n_lines
+        # blank lines may follow
+        rows = text[at:].rstrip()
+        return header, rows + b"\n" if rows else b"", line + n_lines
 
     def _columns(self, header: FrameHeader, body: bytes, first_row: int) -> dict[str, NDArray[Any]]:
         """Columns by their LAMMPS names, sorted by id."""

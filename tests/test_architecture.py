@@ -40,7 +40,9 @@ def test_arrows_point_one_way(package: str) -> None:
         assert found <= allowed, f"{path} imports {found - allowed}"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["simulate", "--help"], ["generate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["simulate", "--help"], ["generate", "--help"], ["screen", "--help"]]
+)
 def test_help_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         "import sys; from cgplugin.cli.main import main\n"

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgplugin import UserError
 from cgplugin.cli.main import main
 from cgplugin.simulator import LearnedSimulator, SimulationDivergedError
-from openmm_integration import resumable_run
+from openmm_integration import resumable_run, screen
 from tests.conftest import POLYMER, ROOT
 
 MODEL = ROOT / "models" / "polymer.pt"
@@ -214,6 +215,25 @@ def test_a_candidate_that_flies_apart_does_not_stop_the_others(
     assert {row["name"] for row in rows[:2]} == {"p0000", "p0002"}
     assert rows[2]["name"] == "p0001"
     assert rows[2]["remark"].startswith("flew apart: ")
+
+
+def test_a_candidate_whose_md_cannot_be_started(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused
+) -> None:
+    start = screen.learned_simulation
+
+    def fail(model, structures, **options):
+        if "p0001" in [structure.system.name for structure in structures]:
+            raise UserError("p0001: atom 3 is not finite: the MD blows up")
+        return start(model, structures, **options)
+
+    monkeypatch.setattr(screen, "learned_simulation", fail)
+    words = ["screen", MODEL, spec, "--out", tmp_path / "out", *OPTIONS, "--time", 100, "--discard", 0]
+    refused(*words, message="p0001: atom 3 is not finite")
+    assert run(*words, "--skip-bad", "--resume") == 0
+    rows = rows_of(tmp_path / "out")
+    assert {row["name"] for row in rows[:2]} == {"p0000", "p0002"}
+    assert rows[2]["remark"] == "cannot be started: p0001: atom 3 is not finite: the MD blows up"
 
 
 def test_example(tmp_path: Path) -> None:

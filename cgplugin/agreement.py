@@ -1,6 +1,7 @@
 """How well predictions for several systems agree with a reference, and how certain that is."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -90,16 +91,18 @@ def estimate(
     value = float(statistic(*arrays, axis=-1))
     if n < MINIMUM_SYSTEMS or not math.isfinite(value):
         return Estimate(value)
-    drawn = stats.bootstrap(
-        arrays,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).bootstrap_distribution
+    # equal values for all systems have an interval, of no width
+    with warnings.catch_warnings(action="ignore", category=stats.DegenerateDataWarning):
+        drawn = stats.bootstrap(
+            arrays,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            confidence_level=level,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
     # one system drawn n times has no spread, and no r2
     low, high = np.nanpercentile(drawn, [50 * (1 - level), 50 * (1 + level)])
     return Estimate(value, float(low), float(high))

@@ -194,9 +194,13 @@ class LearnedRuns:
         return cls(interval, tuple(series), np.concatenate(positions), np.array(longest), np.array(stretched))
 
     def relaxation(self) -> float:
-        """Mean of the relaxation times of the replicas that tell one, ps; NaN if there is none."""
+        """Mean of the relaxation times of the replicas, ps; NaN unless more than half of them tell one.
+
+        Replicas too short to tell are left out. Were most of them, the few that pass would be those that seem fast by chance.
+        """
         times = np.array([relaxation_time(values, self.interval).time for values in self.series])
-        return float(np.nanmean(times)) if np.isfinite(times).any() else math.nan
+        known = times[np.isfinite(times)]
+        return float(known.mean()) if 2 * len(known) > len(times) else math.nan
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Baselines in files: tensors, numbers and text only, so that loading one runs no code."""
 
 import os
+import warnings
 from pickle import UnpicklingError
 from typing import Any
 
@@ -64,7 +65,9 @@ def load(path: str | os.PathLike[str]) -> StructureBaseline:
         If the file is missing, is something else, or is of a newer format.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # a TorchScript file is announced by a warning before it is refused
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:

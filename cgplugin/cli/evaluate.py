@@ -67,6 +67,8 @@ def command(
     Rg^2, its relaxation time, free-energy surfaces and lengths of CG bonds; beside the learned simulation stand the beginning of
     the MD (--short), one half of the MD against the other, and the baselines.
     """
+    from dataclasses import replace
+
     import torch
 
     from cgplugin import baselines
@@ -91,6 +93,8 @@ def command(
         raise UserError("two files of baselines have the same name: rename one")
     short_time = parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
+    if conventions.force_field is None:
+        conventions = replace(conventions, force_field=learned.force_field)
     references = load_references(
         reference,
         conventions=conventions,

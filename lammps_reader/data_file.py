@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .data_header import COEFFICIENTS, KINDS, TOPOLOGY, DataHeader, section_name
+from .data_header import COEFFICIENTS, KINDS, LABEL, TOPOLOGY, DataHeader, section_name
 from .data_text import Block, DataText, Line
 from .errors import LammpsFormatError, LammpsFormatWarning
 from .lammps_data import ATOM_STYLES, STYLE_TOPOLOGY, FloatArray, IntArray, LammpsData
 from .numbers import EXACT_DIGITS, RowError, parse_rows, to_float, to_integer
 
 _UNITS = re.compile(r"units = (\w+)")
-_LABEL = re.compile(r"[^\s\d#*][^\s#]*")
-"""A type label, which LAMMPS lets begin with anything but a digit, # or *."""
-
 _ROWS_FOR_WIDTH = 50
 _MAX_IMAGE = 2**31
 
@@ -367,7 +364,7 @@ class DataFile:
             if len(words) != 2:
                 raise self.fail(line.number, f"the row has {len(words)} values, expected type and label")
             number, label = self._type(kind, line, words[0]), words[1]
-            if not _LABEL.fullmatch(label):
+            if not LABEL.fullmatch(label):
                 raise self.fail(line.number, f"a type label must not begin like {label[:40]!r}")
             if number in labels or label in numbers:
                 raise self.fail(line.number, f"type {number} or label {label[:40]!r} was there before")

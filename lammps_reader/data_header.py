@@ -110,6 +110,9 @@ class DataHeader:
         return Box(np.ascontiguousarray(lo), np.ascontiguousarray(hi), np.array(self._tilt))
 
 
+LABEL = re.compile(r"[^\s\d#*][^\s#]*")
+"""A type label: LAMMPS lets it begin with anything but a digit, # or *."""
+
 _SECTION = re.compile(
     r"Atoms|Velocities|Masses|Bonds|Angles|Dihedrals|Impropers|(Atom|Bond|Angle|Dihedral|Improper) Type Labels"
 )

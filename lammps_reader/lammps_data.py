@@ -1,11 +1,12 @@
 """What data files hold."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .box import Box
+from .units import unit_style
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -96,6 +97,41 @@ class LammpsData:
     def n_atoms(self) -> int:
         """Number of atoms."""
         return len(self.ids)
+
+    def to_openmm_units(self, style: str | None = None) -> "LammpsData":
+        """The same in nm, ps, g/mol and elementary charges, OpenMM's units.
+
+        Coefficients are left out: their units depend on their style. Nothing says the unit style of the result.
+
+        Parameters
+        ----------
+        style : str, optional
+            Unit style of this data, ``lj``, ``real``, ``metal`` or ``si``; by default that which the file's title says.
+
+        Raises
+        ------
+        ValueError
+            If the unit style is unknown, or another than the title says.
+        """
+        if style is None and self.units is None:
+            raise ValueError("nothing says the LAMMPS unit style: give style (lj, real, metal or si)")
+        if style is not None and self.units is not None and style != self.units:
+            raise ValueError(f"the file says that its unit style is {self.units}, not {style}")
+        unit = unit_style(style or self.units or "")
+        box = replace(
+            self.box, lo=self.box.lo * unit.length, hi=self.box.hi * unit.length, tilt=self.box.tilt * unit.length
+        )
+        return replace(
+            self,
+            positions=self.positions * unit.length,
+            velocities=None if self.velocities is None else self.velocities * (unit.length / unit.time),
+            charges=None if self.charges is None else self.charges * unit.charge,
+            masses={number: mass * unit.mass for number, mass in self.masses.items()},
+            box=box,
+            units=None,
+            coefficients={},
+            coefficient_styles={},
+        )
 
 
 def _equal(mine: object, other: object) -> bool:

@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cg_system import CoarseSystem
     from .integrator import LearnedIntegrator
+    from .lammps_conversion import lammps_topology, topology_to_lammps
     from .simulation import learned_simulation
     from .system_files import save_system
 
-__all__ = ["CoarseSystem", "LearnedIntegrator", "learned_simulation", "save_system"]
+__all__ = [
+    "CoarseSystem",
+    "LearnedIntegrator",
+    "lammps_topology",
+    "learned_simulation",
+    "save_system",
+    "topology_to_lammps",
+]
 
 _HOMES = {
     "CoarseSystem": "cg_system",
     "LearnedIntegrator": "integrator",
+    "lammps_topology": "lammps_conversion",
     "learned_simulation": "simulation",
     "save_system": "system_files",
+    "topology_to_lammps": "lammps_conversion",
 }
 
 

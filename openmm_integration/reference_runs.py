@@ -14,6 +14,7 @@ from cgplugin.errors import UserError
 from cgplugin.files import read_json, write_json
 from cgplugin.learned_model import LearnedModel
 from cgplugin.reference_data import ReferenceSystem
+from cgplugin.refinement import Refinement
 from cgplugin.simulator import SimulationDivergedError
 
 from .cg_system import CoarseSystem
@@ -52,6 +53,7 @@ def simulate_references(
     settings: RunSettings,
     *,
     start: Start = "md",
+    refinement: Refinement | None = None,
     platform: str | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -70,6 +72,8 @@ def simulate_references(
     settings : RunSettings
     start : str
         ``md``: first frames from a short OpenMM run, as for a new system. ``reference``: the first frames of the reference.
+    refinement : Refinement, optional
+        By default what the model says.
     platform : str, optional
         OpenMM platform.
     resume : bool
@@ -90,7 +94,7 @@ def simulate_references(
     while remaining:
         folder = out / "-without-".join(["runs", *diverged])
         try:
-            seconds = _run(model, remaining, folder, settings, start, platform, resume, progress)
+            seconds = _run(model, remaining, folder, settings, start, refinement, platform, resume, progress)
         except SimulationDivergedError as error:
             message = str(error)
             culprit = next(item for item in remaining if message.startswith(f"{item.name}: "))
@@ -107,6 +111,7 @@ def _run(
     folder: Path,
     settings: RunSettings,
     start: Start,
+    refinement: Refinement | None,
     platform: str | None,
     resume: bool,
     progress: bool,
@@ -122,6 +127,7 @@ def _run(
         replicas=1 if start == "reference" else settings.replicas,
         platform=platform,
         threads=torch.get_num_threads(),
+        refinement=refinement,
     )
     starting = time.process_time() - begin
     run = ResumableRun(simulation, model, folder, [reference.name for reference in references], settings)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from cgplugin.backbone import constitutional_units
+from cgplugin.baseline_options import BaselineOptions
 from cgplugin.errors import UserError
 from cgplugin.molecular_system import MolecularSystem
 
-from .options import BaselineOptions
 from .supervised import SupervisedNetwork, property_head
 
 LAYERS, HIDDEN = 2, 256

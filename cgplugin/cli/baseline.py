@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cgplugin.baselines.options import BaselineOptions
+from cgplugin.baseline_options import BaselineOptions
 
 from .data_options import conventions_from, lammps_options
 from .options import config_option, dataclass_options, from_options, show_progress

@@ -34,6 +34,10 @@ from .options import config_option, show_progress
 @click.option("--report-interval", type=int, default=10, show_default=True, help="Learned steps between frames.")
 @click.option("--interval", type=float, help="Time between frames of the reference, where its files do not say it.")
 @click.option("--rg2-interval", type=float, help="Time between values of rg2.npy; by default found from the frames.")
+@click.option(
+    "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
+)
+@click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
@@ -53,6 +57,8 @@ def command(
     report_interval: int,
     interval: float | None,
     rg2_interval: float | None,
+    refinement_levels: int | None,
+    refinement_steps: int | None,
     platform: str | None,
     threads: int,
     resume: bool,
@@ -91,6 +97,7 @@ def command(
     rows = {Path(file).stem: baselines.load(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
+    given_refinement = {"levels": refinement_levels, "steps": refinement_steps}
     short_time = parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     if conventions.force_field is None:
@@ -117,6 +124,7 @@ def command(
         out,
         settings,
         start="reference" if start == "reference" else "md",
+        refinement=replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None}),
         platform=platform,
         resume=resume,
         progress=show_progress(),

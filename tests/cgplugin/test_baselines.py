@@ -10,9 +10,9 @@ import torch
 
 from cgplugin import MolecularSystem, UserError
 from cgplugin.backbone import constitutional_units, unit_fractions
+from cgplugin.baseline_options import BaselineOptions
 from cgplugin.baselines import PropertyData, load, train_baseline
 from cgplugin.baselines.model_file import save
-from cgplugin.baselines.options import BaselineOptions
 from cgplugin.baselines.ridge import RidgeBaseline, leave_one_out_error
 from cgplugin.cli.main import main
 from cgplugin.structure_files import load_structure

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cgplugin.errors import UserError
+from .errors import UserError
 
 
 def _option(default: Any, text: str) -> Any:

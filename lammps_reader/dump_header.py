@@ -1,5 +1,6 @@
 """Header of a frame of a text dump."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from .numbers import to_float
 MAX_COUNT = 2**53
 """Largest number of atoms, step or id that is believed; larger ones are not exact as floating-point numbers."""
 
+_INTEGER = re.compile(rb"[-+]?[0-9]{1,20}\Z")
 _FOREIGN = {
     b"ITEM: NUMBER OF ENTRIES": "this is a local dump (entries, not atoms): use dump atom or dump custom",
     b"ITEM: DIMENSION": "this is a grid dump (no atoms): use dump atom or dump custom",
@@ -120,8 +122,7 @@ def _shown(word: bytes) -> str:
 
 
 def _integer(word: bytes, line: int, lowest: int, what: str) -> int:
-    digits = word.lstrip(b"-+")
-    if not digits.isdigit() or len(digits) > 20 or not lowest <= int(word) <= MAX_COUNT:
+    if not _INTEGER.match(word) or not lowest <= int(word) <= MAX_COUNT:
         raise HeaderError(line, f"{_shown(word)} is not {what}")
     return int(word)
 

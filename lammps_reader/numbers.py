@@ -24,7 +24,13 @@ FEW_ROWS = 1000
 """Below this number of rows numpy's parser is as fast."""
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,%d}" % EXACT_DIGITS)
-_POWERS = 10.0 ** np.arange(EXACT_DIGITS + 1)
+_LONGEST = 18
+"""Digits of a word, leading zeros included, that cannot overflow an integer of 64 bits."""
+
+_LARGEST = 2**53
+"""Integers up to this one and powers of ten up to 10^22 are exact as floating-point numbers: their ratio is rounded once."""
+
+_POWERS = 10.0 ** np.arange(_LONGEST + 1)
 _LINE_END, _SPACE, _PLUS, _MINUS, _POINT, _ZERO = b"\n +-.0"
 
 
@@ -51,8 +57,9 @@ def parse_rows(
 ) -> tuple[NDArray[np.float64], dict[int, NDArray[np.str_]]]:
     """Parse lines that all have the same number of words.
 
-    Words of up to 15 digits without exponent, nearly all that LAMMPS writes by default, are read digit by digit for all rows
-    at once, which is twice as fast as numpy's parsers; the others are left to those. The result is what `float` gives either way.
+    Words of up to 15 significant digits without exponent, nearly all that LAMMPS writes by default, are read digit by digit for all
+    rows at once, which is twice as fast as numpy's parsers; the others are left to those. The result is what `float` gives either
+    way.
 
     Parameters
     ----------
@@ -191,8 +198,8 @@ def _decimals(
     after_point = np.zeros(len(starts), dtype=np.bool_)
     first = characters[starts]
     negative = first == _MINUS
-    odd = lengths > EXACT_DIGITS + 2
-    for k in range(min(int(lengths.max(initial=0)), EXACT_DIGITS + 2)):
+    odd = lengths > _LONGEST + 2
+    for k in range(min(int(lengths.max(initial=0)), _LONGEST + 2)):
         inside = lengths > k
         character = characters.take(starts + k, mode="clip")
         digit = character - np.uint8(_ZERO)
@@ -209,7 +216,7 @@ def _decimals(
                 other &= ~negative & (first != _PLUS)
             odd |= other | (point & after_point)
             after_point |= point
-    odd |= (n_digits == 0) | (n_digits > EXACT_DIGITS)
+    odd |= (n_digits == 0) | (n_digits > _LONGEST) | (mantissa > _LARGEST)
     np.divide(mantissa, _POWERS.take(n_decimals, mode="clip"), out=out)
     np.negative(out, out=out, where=negative)
     return np.flatnonzero(odd)

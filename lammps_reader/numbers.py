@@ -57,9 +57,9 @@ def parse_rows(
 ) -> tuple[NDArray[np.float64], dict[int, NDArray[np.str_]]]:
     """Parse lines that all have the same number of words.
 
-    Words of up to 15 significant digits without exponent, nearly all that LAMMPS writes by default, are read digit by digit for all
-    rows at once, which is twice as fast as numpy's parsers; the others are left to those. The result is what `float` gives either
-    way.
+    Words of up to 15 significant digits without exponent, nearly all that LAMMPS writes by default, are read digit by digit for
+    all rows at once, which is twice as fast as numpy's parsers; the others are left to those. The result is what `float` gives
+    either way.
 
     Parameters
     ----------

@@ -191,32 +191,35 @@ def _decimals(
     characters: NDArray[np.uint8], starts: NDArray[np.intp], ends: NDArray[np.intp], out: NDArray[np.float64]
 ) -> NDArray[np.intp]:
     """Read plain decimal words into ``out``; return which words are not plain."""
-    lengths = ends - starts
+    # small integers side by side: most of the time goes into moving memory
+    lengths = np.minimum(ends - starts, _LONGEST + 3).astype(np.int8)
+    at = np.array(starts)
     mantissa = np.zeros(len(starts), dtype=np.int64)
-    n_digits = np.zeros(len(starts), dtype=np.int8)
-    n_decimals = np.zeros(len(starts), dtype=np.int8)
-    after_point = np.zeros(len(starts), dtype=np.bool_)
-    first = characters[starts]
+    point_at = np.full(len(starts), -1, dtype=np.int8)
+    first = characters.take(at)
     negative = first == _MINUS
+    signed = negative | (first == _PLUS)
     odd = lengths > _LONGEST + 2
     for k in range(min(int(lengths.max(initial=0)), _LONGEST + 2)):
         inside = lengths > k
-        character = characters.take(starts + k, mode="clip")
+        character = characters.take(at, mode="clip")
+        at += 1
         digit = character - np.uint8(_ZERO)
         is_digit = (digit < 10) & inside
         mantissa *= np.where(is_digit, 10, 1)
         mantissa += np.where(is_digit, digit, 0)
-        n_digits += is_digit
-        n_decimals += is_digit & after_point
         other = inside & ~is_digit
         if other.any():
             point = other & (character == _POINT)
             other &= ~point
             if k == 0:
-                other &= ~negative & (first != _PLUS)
-            odd |= other | (point & after_point)
-            after_point |= point
+                other &= ~signed
+            odd |= other | (point & (point_at >= 0))
+            point_at[point] = k
+    has_point = point_at >= 0
+    n_digits = lengths - signed - has_point
     odd |= (n_digits == 0) | (n_digits > _LONGEST) | (mantissa > _LARGEST)
+    n_decimals = np.where(has_point, lengths - 1 - point_at, 0)
     np.divide(mantissa, _POWERS.take(n_decimals, mode="clip"), out=out)
     np.negative(out, out=out, where=negative)
     return np.flatnonzero(odd)

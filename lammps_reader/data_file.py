@@ -15,7 +15,7 @@ from .errors import LammpsFormatError, LammpsFormatWarning
 from .lammps_data import ATOM_STYLES, STYLE_TOPOLOGY, FloatArray, IntArray, LammpsData
 from .numbers import EXACT_DIGITS, RowError, parse_rows, to_float, to_integer
 
-_UNITS = re.compile(r"units = (\w+)")
+_UNITS = re.compile(r"units\s*=\s*(\w+)")
 _ROWS_FOR_WIDTH = 50
 _MAX_IMAGE = 2**31
 
@@ -129,13 +129,15 @@ class DataFile:
         if name == "Masses":
             return self._read_masses()
         if name == "Atoms":
-            self._read_atoms(line)
-        elif name == "Velocities":
-            self._read_table(name, "atoms", ("id", "vx", "vy", "vz"), None)
-        else:
-            kind = name[:-1].lower()
-            atoms = tuple(f"atom{n}" for n in range(1, 1 + TOPOLOGY[kind]))
-            self._read_table(name, name.lower(), ("id", "type", *atoms), kind)
+            return self._read_atoms(line)
+        if name == "Velocities":
+            return self._read_table(name, "atoms", ("id", "vx", "vy", "vz"), None)
+        kind = name[:-1].lower()
+        atoms = tuple(f"atom{n}" for n in range(1, 1 + TOPOLOGY[kind]))
+        return self._read_table(name, name.lower(), ("id", "type", *atoms), kind)
+
+    def _next_section(self) -> Line | None:
+        """Take the line after rows of numbers, which is to begin a section."""
         following = self.text.next_line()
         if following is not None and section_name(following.text) is None:
             raise self.fail(following.number, f"unknown section {following.text[:40]!r}")
@@ -176,7 +178,7 @@ class DataFile:
 
     # tables of numbers
 
-    def _read_atoms(self, line: Line) -> None:
+    def _read_atoms(self, line: Line) -> Line | None:
         hint = line.comment.split()[0] if line.comment.split() else None
         if self.given_style is None:
             if hint is not None and hint not in ATOM_STYLES:
@@ -190,7 +192,7 @@ class DataFile:
                 LammpsFormatWarning,
                 stacklevel=5,
             )
-        self._read_table("Atoms", "atoms", None, "atom")
+        return self._read_table("Atoms", "atoms", None, "atom")
 
     def _atom_columns(self, block: Block) -> tuple[str, ...]:
         """Columns of the section Atoms, from its first rows."""
@@ -224,10 +226,10 @@ class DataFile:
             line, f"{width} columns fit the atom styles {', '.join(sorted(possible)) or 'none'}: give atom_style"
         )
 
-    def _read_table(self, section: str, entry: str, columns: tuple[str, ...] | None, kind: str | None) -> None:
+    def _read_table(self, section: str, entry: str, columns: tuple[str, ...] | None, kind: str | None) -> Line | None:
         """Read rows of numbers; ``columns`` are None for atoms, ``kind`` is what the column of types is of."""
         if self.header.counts.get(entry) == 0:
-            return
+            return self._next_section()
         expected = self._stated(section, entry)
         parts: list[list[FloatArray]] = []
         lines: list[IntArray] = []
@@ -244,10 +246,13 @@ class DataFile:
         self.at_end = self.text.ended
         if n_rows:
             self._unique(section, parts, lines)
+        # a row that was spoilt into a word is not to be taken for a wrong count
+        following = self._next_section()
         self._check_count(section, n_rows, expected, entry)
         assert columns is not None
         values = {name: np.concatenate([part[n] for part in parts]) for n, name in enumerate(columns)}
         self.tables[section] = Table(values, np.concatenate(lines))
+        return following
 
     def _unique(self, section: str, parts: list[list[FloatArray]], lines: list[IntArray]) -> None:
         """Refuse rows with an id that was there before."""

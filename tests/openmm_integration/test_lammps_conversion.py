@@ -1,0 +1,199 @@
+"""What we build, run by real LAMMPS; LAMMPS data as OpenMM topologies and the other way."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import openmm
+import pytest
+from openmm import app
+
+from cgplugin import MolecularSystem, UserError
+from cgplugin.coarsening import coarsen
+from cgplugin.force_field import BeadSpringForceField, built_in
+from cgplugin.lammps_export import beads_to_lammps, lammps_commands, system_to_lammps
+from cgplugin.lammps_files import LammpsConventions, LammpsSystem
+from lammps_reader import LammpsData, read_data, write_data
+from openmm_integration import lammps_topology, topology_to_lammps
+from openmm_integration.bead_spring import create_system, energy_terms
+from openmm_integration.polymer_builder import build_polymer, start_positions
+from openmm_integration.topology import to_openmm_topology
+from tests.conftest import SHARED
+from tests.lammps_process import job, run_jobs
+from tests.lammps_reader.made_up_data import chain_data
+
+UNITS = [(3, 5, 7, 9, 1, 0, 4, 8, 8, 2), (9,) * 12, (1, 4, 5)]
+
+
+def in_openmm(force_field: BeadSpringForceField, system: MolecularSystem, positions: np.ndarray) -> dict[str, float]:
+    context = openmm.Context(
+        create_system(force_field, [system]),
+        openmm.VerletIntegrator(0.001),
+        openmm.Platform.getPlatformByName("Reference"),
+    )
+    context.setPositions(positions)
+    return energy_terms(context)
+
+
+def in_openmm_units() -> BeadSpringForceField:
+    """The built-in force field with the same numbers taken as nm and kJ/mol."""
+    raw = {**built_in().raw, "units": {"style": "openmm"}}
+    return BeadSpringForceField.from_dict(raw)
+
+
+def test_energies_of_what_we_build_agree_with_lammps_term_by_term(tmp_path: Path) -> None:
+    """Pair, bond and angle energy; in reduced units and, through angstrom and kcal, in real ones."""
+    jobs, expected = [], []
+    for force_field in (built_in(), in_openmm_units()):
+        for number, units in enumerate(UNITS):
+            system = build_polymer(force_field, units, "x")
+            positions = start_positions(system, 1.02, (number,)) * 1.01
+            path = tmp_path / f"{len(jobs)}.data"
+            write_data(path, system_to_lammps(system, positions, force_field=force_field))
+            commands = [*lammps_commands(force_field, periodic=False), f"read_data {path}"]
+            commands += [
+                "thermo_modify norm no",
+                f"neighbor {'1.0' if force_field.units == 'lj' else '10.0'} bin",
+                "run 0",
+            ]
+            jobs.append(job(commands, ("ebond", "eangle", "epair")))
+            expected.append((force_field, in_openmm(force_field, system, positions)))
+    for (force_field, ours), theirs in zip(expected, run_jobs(jobs), strict=True):
+        factor = 1.0 if force_field.units == "lj" else 4.184
+        for term, value in ours.items():
+            assert factor * theirs[f"e{term}"] == pytest.approx(value, rel=1e-6, abs=1e-9), term
+        assert ours["bond"] > 1e-3
+
+
+def test_lammps_runs_what_we_build_in_a_box(tmp_path: Path) -> None:
+    system = build_polymer(built_in(), UNITS[0], "x")
+    positions = start_positions(system, 1.0, (5,)) + 3.0
+    box = np.array([[9.0, 0, 0], [2.0, 8.0, 0], [-1.0, 1.5, 10.0]])
+    data = system_to_lammps(
+        system, positions, box_vectors=box, velocities=np.ones_like(positions), force_field=built_in()
+    )
+    write_data(tmp_path / "x.data", data)
+    assert read_data(tmp_path / "x.data") == data
+    commands = [
+        *lammps_commands(built_in(), periodic=True),
+        f"read_data {tmp_path}/x.data",
+        "min_style cg",
+        "minimize 0 1e-3 200 2000",
+    ]
+    (found,) = run_jobs([job([*commands, "fix 1 all nve", "timestep 0.001", "run 20"], ("epair",))])
+    assert found["type"] == data.types.tolist()
+    assert np.isfinite(found["x"]).all()
+
+
+def test_what_we_write_is_recognised_as_the_built_in_force_field(tmp_path: Path) -> None:
+    system = build_polymer(built_in(), UNITS[0], "x")
+    positions = start_positions(system, 1.0, (5,))
+    write_data(tmp_path / "x.data", system_to_lammps(system, positions, force_field=built_in()))
+    found = LammpsSystem.load(tmp_path / "x.data", "x")
+    assert found.system.atom_types == system.atom_types
+    assert found.system.bonds.tolist() == system.bonds.tolist()
+    assert found.time_step == built_in().dynamics.time_step
+    np.testing.assert_array_equal(found.positions, positions)
+
+
+def test_a_system_without_force_field_comes_back(tmp_path: Path) -> None:
+    names = ("C", "1a", "O#", "C")
+    system = MolecularSystem(
+        names, np.array([12.0, 5, 16, 12]), [[0, 1], [1, 2]], ("s", "d e"), np.array([0.5, -0.5, 0, 0])
+    )
+    positions = np.arange(12.0).reshape(4, 3) / 7
+    velocities = np.full((4, 3), 0.25)
+    write_data(tmp_path / "x.data", data := system_to_lammps(system, positions, velocities=velocities))
+    assert data.units == "real"
+    assert data.type_labels == {"atom": {1: "t1a", 2: "C", 3: "O_"}, "bond": {1: "d_e", 2: "s"}}
+    found = LammpsSystem.load(tmp_path / "x.data", "x", LammpsConventions(time_step=1.0))
+    np.testing.assert_allclose(found.positions, positions, rtol=1e-15)
+    np.testing.assert_array_equal(found.system.masses, system.masses)
+    np.testing.assert_array_equal(found.system.charges, system.charges)
+    assert found.system.bonds.tolist() == system.bonds.tolist()
+    # nm/ps are 0.01 angstrom/fs
+    np.testing.assert_allclose(found.data.velocities, 0.0025, rtol=1e-15)
+
+
+def test_beads(tmp_path: Path) -> None:
+    system = build_polymer(built_in(), UNITS[1], "x")
+    cg = coarsen(system, 4)
+    positions = cg.positions(start_positions(system, 1.0, (0,)))
+    data = beads_to_lammps(cg, positions)
+    write_data(tmp_path / "x.data", data)
+    found = read_data(tmp_path / "x.data")
+    assert [found.masses[number] for number in found.types.tolist()] == cg.masses.tolist()
+    assert (found.bonds[:, 1:] - 1).tolist() == cg.bonds.tolist()
+    np.testing.assert_array_equal(found.positions, positions)
+    (held,) = run_jobs([job(["units lj", "atom_style molecular", "boundary s s s", f"read_data {tmp_path}/x.data"])])
+    assert held["bonds"] == data.bonds.tolist()
+    np.testing.assert_array_equal(held["x"], positions)
+
+
+def test_one_mass_per_type() -> None:
+    system = MolecularSystem(("A", "A"), np.array([1.0, 2.0]), [[0, 1]], ("b",))
+    with pytest.raises(UserError, match="atom 1 of type 'A' has mass 2, others 1"):
+        system_to_lammps(system, np.zeros((2, 3)))
+    with pytest.raises(UserError, match="positions of shape"):
+        system_to_lammps(system, np.zeros((3, 3)))
+
+
+def test_topology_of_real_units() -> None:
+    """Positions in angstrom become nm; CH3 and CH2 are united atoms, 12.011 is carbon and 15.9994 oxygen."""
+    data = read_data(SHARED / "lammps" / "data" / "labelmap_numeric.data")
+    topology = lammps_topology(data)
+    atoms = list(topology.atoms())
+    assert [atom.index for atom in atoms] == list(range(32))
+    assert [atom.name for atom in atoms[:6]] == ["C3", "C2", "C2", "C3", "CO", "O="]
+    assert [atom.element and atom.element.symbol for atom in atoms[:6]] == [None, None, None, None, "C", "O"]
+    assert topology.getNumChains() == 8
+    assert sorted((a.index + 1, b.index + 1) for a, b in topology.bonds()) == sorted(
+        map(tuple, data.bonds[:, 1:].tolist())
+    )
+    box = np.array(topology.getPeriodicBoxVectors()._value)
+    np.testing.assert_allclose(box, np.diag([1.5, 1.5, 1.5]))
+
+
+def test_tilted_box_is_in_reduced_form_and_usable() -> None:
+    data = dataclasses.replace(chain_data("molecular", tilt=True), units="lj")
+    data = dataclasses.replace(data, box=dataclasses.replace(data.box, tilt=np.array([7.0, 0, 0])))
+    topology = lammps_topology(data)
+    np.testing.assert_allclose(np.array(topology.getPeriodicBoxVectors()._value)[1], [-1.0, 8.75, 0.0])
+    system = openmm.System()
+    system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
+    with pytest.raises(ValueError, match="nothing says the LAMMPS unit style"):
+        lammps_topology(dataclasses.replace(data, units=None))
+
+
+def test_openmm_topology_to_lammps_and_back(tmp_path: Path) -> None:
+    data = read_data(SHARED / "lammps" / "data" / "labelmap_numeric.data")
+    converted = data.to_openmm_units()
+    masses = np.array([converted.masses[number] for number in data.types.tolist()])
+    back = topology_to_lammps(
+        lammps_topology(data),
+        converted.positions,
+        masses=masses,
+        charges=converted.charges,
+        velocities=converted.velocities,
+    )
+    write_data(tmp_path / "x.data", back)
+    found = read_data(tmp_path / "x.data")
+    assert label_names(found) == label_names(data)
+    np.testing.assert_allclose(found.positions, data.positions, rtol=1e-14)
+    np.testing.assert_allclose(found.velocities, data.velocities, rtol=1e-14)
+    np.testing.assert_array_equal(found.molecules, data.molecules)
+    assert sorted(found.bonds[:, 1:].tolist()) == sorted(data.bonds[:, 1:].tolist())
+
+
+def label_names(data: LammpsData) -> list[str]:
+    return [data.type_labels["atom"][number] for number in data.types.tolist()]
+
+
+def test_a_bead_has_no_mass_of_its_own() -> None:
+    topology = app.Topology()
+    topology.addAtom("X", None, topology.addResidue("X", topology.addChain()))
+    with pytest.raises(UserError, match="is of no element"):
+        topology_to_lammps(topology, np.zeros((1, 3)))
+    system = build_polymer(built_in(), UNITS[2], "x")
+    carbon = topology_to_lammps(to_openmm_topology(system), start_positions(system, 1.0, (1,)))
+    assert set(carbon.masses.values()) == {12.01078}

@@ -17,7 +17,13 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
@@ -286,6 +292,9 @@ def _fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+    averaged = options.averaging * options.steps
+    # one-step losses of two nearby sets of weights hardly differ while their long runs do: the average is what lasts
+    averaging = [EMAWeightAveraging(decay=1 - 1 / averaged)] if averaged > 1 else []
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
@@ -293,6 +302,7 @@ def _fit(
         max_epochs=math.ceil(options.steps / batches),
         gradient_clip_val=options.gradient_clip,
         callbacks=[
+            *averaging,
             _RecordLoss(),
             checkpoints,
             EarlyStopping("val_nll", patience=options.patience, check_finite=True, check_on_train_epoch_end=True),

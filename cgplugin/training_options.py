@@ -34,6 +34,9 @@ class TrainingOptions:
     final_learning_rate: float = _option(5e-5, "and at the end, after exponential decay.")
     weight_decay: float = _option(0.0, "Decoupled weight decay (AdamW).")
     gradient_clip: float = _option(1.0, "Largest norm of the gradient.")
+    averaging: float = _option(
+        0.05, "Share of the steps over which the weights are averaged (exponentially); 0: no averaging."
+    )
     history_noise: float = _option(0.0, "Random-walk noise on the input history, in units of a bead's step.")
     time_reversal: bool = _option(True, "Run half of the samples backwards (equilibrium data only).")
     rotate: bool = _option(True, "Turn samples at random, where the network is not equivariant by itself.")
@@ -57,6 +60,7 @@ class TrainingOptions:
             self._require(name, getattr(self, name) >= 0, "no negative number")
         for name in ("time_step", "cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")
+        self._require("averaging", 0 <= self.averaging <= 1, "a number from 0 to 1")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a number from 0 to below 1")
 
     def _require(self, name: str, met: bool, expected: str) -> None:
@@ -70,6 +74,7 @@ PAPER = {
     "final_learning_rate": 2e-5,
     "validate_every": 10_000,
     "patience": 200,
+    "averaging": 0.0,
     "time_reversal": False,
     "refinement_levels": 10,
     "refinement_steps": 10,

@@ -4,44 +4,20 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from .data_header import COEFFICIENTS, KINDS, LABEL, TOPOLOGY, DataHeader, section_name
+from .data_tables import Table, first_repeat, known
 from .data_text import Block, DataText, Line
 from .errors import LammpsFormatError, LammpsFormatWarning
 from .lammps_data import ATOM_STYLES, STYLE_TOPOLOGY, FloatArray, IntArray, LammpsData
-from .numbers import EXACT_DIGITS, RowError, parse_rows, to_float, to_integer
+from .numbers import RowError, parse_rows, to_float, to_integer
 
 _UNITS = re.compile(r"units\s*=\s*(\w+)")
 _ROWS_FOR_WIDTH = 50
 _MAX_IMAGE = 2**31
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of numbers of a section.
-
-    Attributes
-    ----------
-    values : dict
-        Column name to numbers, shape (n_rows,).
-    lines : array of int, shape (n_rows,)
-        Number of each row's line.
-    """
-
-    values: dict[str, FloatArray] = field(repr=False)
-    lines: IntArray = field(repr=False)
-
-    def integers(self, *names: str) -> IntArray:
-        """Columns of integers, shape (n_rows, n_names)."""
-        return np.stack([self.values[name] for name in names], axis=1).astype(np.int64)
-
-    def numbers(self, *names: str) -> FloatArray:
-        """Columns, shape (n_rows, n_names)."""
-        return np.stack([self.values[name] for name in names], axis=1)
 
 
 class DataFile:
@@ -257,12 +233,10 @@ class DataFile:
     def _unique(self, section: str, parts: list[list[FloatArray]], lines: list[IntArray]) -> None:
         """Refuse rows with an id that was there before."""
         ids, of = np.concatenate([part[0] for part in parts]), np.concatenate(lines)
-        order = np.argsort(ids, kind="stable")
-        again = np.flatnonzero(ids[order][1:] == ids[order][:-1])
-        if not len(again):
+        repeat = first_repeat(ids[:, None])
+        if repeat is None:
             return
-        second = again[np.argmin(order[again + 1])]
-        row, before = order[second + 1], order[second]
+        row, before = repeat
         what = "atom" if section in ("Atoms", "Velocities") else section[:-1].lower()
         raise self.fail(int(of[row]), f"{what} id {int(ids[row])} was there before, in line {of[before]}")
 
@@ -419,7 +393,7 @@ class DataFile:
             present = {"Velocities", *(f"{kind.capitalize()}s" for kind in KINDS)} & set(self.lines)
             # nothing but what comes before Atoms, or more than one section short: the file was cut
             cut = self.text.unfinished or not present or (len(missing) > 1 and "Atoms" in present)
-            cut = cut and not (set(self.lines) - {missing[0]} and self._later_present(missing[0]))
+            cut = cut and not self._later_present(missing[0])
             stated = self.header.lines[entry]
             line = self._end() if cut else stated
             raise self.fail(
@@ -484,7 +458,7 @@ class DataFile:
         if table is None:
             return None
         own = table.integers("id")[:, 0]
-        if len(bad := np.flatnonzero(~_known(own, ids))):
+        if len(bad := np.flatnonzero(~known(own, ids))):
             raise self.fail(int(table.lines[bad[0]]), f"atom {own[bad[0]]} is not in the section Atoms")
         velocities = np.empty((len(ids), 3))
         velocities[np.searchsorted(ids, own)] = table.numbers("vx", "vy", "vz")
@@ -497,7 +471,7 @@ class DataFile:
             return np.empty((0, 1 + n), dtype=np.int64)
         rows = table.integers("type", *(f"atom{k}" for k in range(1, 1 + n)))
         atoms = rows[:, 1:]
-        unknown = ~_known(atoms, ids)
+        unknown = ~known(atoms, ids)
         ordered = np.sort(atoms, axis=1)
         twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
         if len(bad := np.flatnonzero(unknown.any(axis=1) | twice)):
@@ -507,22 +481,11 @@ class DataFile:
                 raise self.fail(line, f"atom {atoms[row][unknown[row]][0]} is not in the section Atoms")
             raise self.fail(line, f"the {kind} has an atom twice")
         if kind == "bond":
-            keys = np.column_stack([rows[:, 0], ordered])
-            sorting = np.lexsort(keys.T[::-1])
-            again = np.flatnonzero((keys[sorting][1:] == keys[sorting][:-1]).all(axis=1))
-            if len(again):
-                second = again[np.argmin(sorting[again + 1])]
-                line, before = int(table.lines[sorting[second + 1]]), table.lines[sorting[second]]
-                raise self.fail(line, f"the bond was there before, in line {before}")
+            repeat = first_repeat(np.column_stack([rows[:, 0], ordered]))
+            if repeat is not None:
+                row, before = repeat
+                raise self.fail(int(table.lines[row]), f"the bond was there before, in line {table.lines[before]}")
         return rows
-
-
-def _known(numbers: IntArray, ids: IntArray) -> np.ndarray:
-    """Whether each number is among sorted ids."""
-    if not len(ids):
-        return np.zeros(numbers.shape, dtype=bool)
-    places = np.minimum(np.searchsorted(ids, numbers), len(ids) - 1)
-    return np.asarray(ids[places] == numbers)
 
 
 def _is_not_finite(word: str) -> bool:
@@ -531,6 +494,3 @@ def _is_not_finite(word: str) -> bool:
         return not np.isfinite(float(word))
     except ValueError:
         return False
-
-
-assert EXACT_DIGITS < 16, "integers travel as floating-point numbers"

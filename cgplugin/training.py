@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import logging
 import math
 import os
 import shutil
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +31,7 @@ from .dataset import Augmentation, Batch, Request, WindowDataset, WindowSampler,
 from .errors import UserError
 from .files import read_json, replacing, write_json
 from .learned_model import LearnedModel, ModelDescription
+from .lightning_notices import quiet_lightning
 from .likelihood import negative_log_likelihood, score_loss, size_loss
 from .network_options import NetworkOptions
 from .networks import LearnedNetworks, Prediction, Scales
@@ -210,7 +208,7 @@ def train(
     )
     levels = noise_levels(network, scales.residual)
     module = TrainingModule(networks, options, scales, levels)
-    with _quiet_lightning():
+    with quiet_lightning():
         best = _fit(module, training_set, validation_set, options, folder, unfinished, progress)
     module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     description = ModelDescription(
@@ -453,20 +451,3 @@ def _prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool) -> 
         )
     write_json(record, provenance)
     return None
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence notices that are of no use to our users."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

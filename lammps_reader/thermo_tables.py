@@ -1,6 +1,7 @@
 """Tables of thermodynamic output, found among the other lines of a log."""
 
 import re
+from abc import ABC, abstractmethod
 from array import array
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ _YAML_NAMES = re.compile(rb"keywords:\s*\[(.*)\]\s*\Z")
 _YAML_ROW = re.compile(rb"\s*- \[(.*)\]\s*\Z")
 
 
-class ThermoTable:
+class ThermoTable(ABC):
     """A table that is being read.
 
     Attributes
@@ -67,9 +68,9 @@ class ThermoTable:
             columns[unique] = values.astype(np.int64 if whole else np.float64)
         return columns
 
+    @abstractmethod
     def take(self, number: int, line: bytes) -> None:
         """Take a line: a row, or one that is passed over."""
-        raise NotImplementedError
 
     def problem(self, line: int, message: str) -> None:
         """Note that something is not as it should be."""

@@ -1,9 +1,7 @@
 """Supervised networks: from a structure to the mean and standard deviation of Rg^2, trained by Lightning."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Generic, Self, TypeVar
 
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cgplugin.baseline_options import BaselineOptions
+from cgplugin.lightning_notices import quiet_lightning
 from cgplugin.molecular_system import MolecularSystem
 from cgplugin.units import Units
 
@@ -27,32 +26,32 @@ Encoded = TypeVar("Encoded")
 MINIMUM_SYSTEMS = 2
 
 
-class SupervisedNetwork(nn.Module, Generic[Encoded]):
+class SupervisedNetwork(nn.Module, ABC, Generic[Encoded]):
     """A network that reads structures; the two concrete ones differ in what they read."""
 
     kind: str
 
     @classmethod
+    @abstractmethod
     def for_systems(cls, systems: Sequence[MolecularSystem], options: BaselineOptions) -> Self:
         """Untrained network that knows the types of the training systems."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_words(cls, words: dict[str, list[str]], options: BaselineOptions) -> Self:
         """Network of a file, before its weights are loaded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self) -> dict[str, list[str]]:
         """Vocabulary, for the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, system: MolecularSystem) -> Encoded:
         """Input of the network; a `UserError` where the system has a type that is not known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, encoded: Sequence[Encoded]) -> Tensor:
         """Normalised mean and standard deviation of Rg^2, shape (n_systems, 2)."""
-        raise NotImplementedError
 
 
 def property_head(n_in: int, options: BaselineOptions) -> nn.Sequential:
@@ -112,7 +111,7 @@ class SupervisedBaseline:
             module = _Regression(network, options, centre, scale)
             batches = module.loader(data, shuffle=True)
             held_out = module.loader(validation, shuffle=False)
-            with _quiet():
+            with quiet_lightning():
                 _trainer(module, options, progress).fit(module, batches, held_out)
         network.load_state_dict(module.best)
         return cls(network.eval(), options, data.systems[0].units, centre, scale)
@@ -208,19 +207,3 @@ def _trainer(module: _Regression, options: BaselineOptions, progress: bool) -> l
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's remarks about workers and devices are of no use to our users."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -11,18 +11,15 @@ import torch
 
 from cgplugin.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
-from cgplugin.files import read_json, write_json
 from cgplugin.learned_model import LearnedModel
 from cgplugin.reference_data import ReferenceSystem
 from cgplugin.refinement import Refinement
 from cgplugin.simulator import SimulationDivergedError
 
 from .cg_system import CoarseSystem
-from .resumable_run import PROGRESS_FILE, ResumableRun, RunSettings
+from .resumable_run import ResumableRun, RunSettings
 from .simulation import learned_simulation
 from .start_frames import from_trajectory
-
-COST_FILE = "cost.json"
 
 Start = Literal["md", "reference"]
 
@@ -131,24 +128,8 @@ def _run(
     )
     starting = time.process_time() - begin
     run = ResumableRun(simulation, model, folder, [reference.name for reference in references], settings)
-    before = read_json(folder / PROGRESS_FILE)["step"] if resume and (folder / PROGRESS_FILE).is_file() else 0
-    begin = time.process_time()
     run.run(resume=resume, progress=progress)
-    stepping = time.process_time() - begin
-    return starting + settings.n_steps * _cost_per_step(
-        folder / COST_FILE, settings.n_steps - before, stepping, fresh=before == 0
-    )
-
-
-def _cost_per_step(path: Path, steps: int, seconds: float, fresh: bool) -> float:
-    """Core-seconds per step over all sessions of a run that came to their end."""
-    record = {"steps": 0, "core_seconds": 0.0}
-    if path.is_file() and not fresh:
-        record = read_json(path)
-    if steps:
-        record = {"steps": record["steps"] + steps, "core_seconds": record["core_seconds"] + seconds}
-        write_json(path, record)
-    return float(record["core_seconds"] / record["steps"]) if record["steps"] else float("nan")
+    return starting + run.core_seconds
 
 
 def _from_references(model: LearnedModel, references: Sequence[ReferenceSystem], replicas: int) -> CoarseSystem:

@@ -28,7 +28,7 @@ from cgplugin.evaluation_report import markdown_text, remarks, report_text, term
 from cgplugin.free_energy import divergence
 from cgplugin.reference_data import ReferenceSystem, load_reference
 from cgplugin.simulator import LearnedSimulator, SimulationDivergedError
-from openmm_integration.reference_runs import _cost_per_step, simulate_references
+from openmm_integration.reference_runs import simulate_references
 from openmm_integration.resumable_run import STRETCH_LIMIT, RunSettings
 from tests.conftest import POLYMER, ROOT
 
@@ -111,6 +111,12 @@ def test_files_of_a_report(report: Path) -> None:
         assert (report / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def learned_cost(folder: Path) -> float:
+    """Core-seconds per system."""
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    return evaluation["methods"][0]["core_seconds_per_system"]
+
+
 def test_resumed_evaluation_is_the_same(report: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(report, again)
@@ -123,6 +129,11 @@ def test_resumed_evaluation_is_the_same(report: Path, tmp_path: Path) -> None:
         return [[v for k, v in row.items() if k != "core_seconds"] for row in read_rows(folder / "systems.csv")]
 
     assert numbers(again) == numbers(report)
+    # the steps were done by the first session, and their cost is remembered
+    (progress,) = again.rglob("progress.json")
+    spent = json.loads(progress.read_text())["core_seconds"]
+    assert spent > 0
+    assert learned_cost(again) > spent / len(REFERENCES)
 
 
 def test_start_from_the_reference(model: LearnedModel, reference: ReferenceSystem, tmp_path: Path) -> None:
@@ -302,13 +313,3 @@ def test_bad_input(
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1, said
     assert message in said[0]
-
-
-def test_cost_is_that_of_all_sessions(tmp_path: Path) -> None:
-    """Two sessions of 10 and 30 steps; a third that has nothing to do; a new run that forgets them."""
-    path = tmp_path / "cost.json"
-    cost = _cost_per_step
-    assert cost(path, 10, 2.0, fresh=True) == pytest.approx(0.2)
-    assert cost(path, 30, 2.0, fresh=False) == pytest.approx(0.1)
-    assert cost(path, 0, 0.5, fresh=False) == pytest.approx(0.1)
-    assert cost(path, 10, 5.0, fresh=True) == pytest.approx(0.5)

@@ -21,8 +21,11 @@ Array = NDArray[np.float64]
 
 SYSTEM_XML = "system.xml"
 
+RELAXATION = 20.0
+"""Times the friction time of MD before the first frame, so that velocities and bonds are at their temperature."""
+
 RELAXATION_STEPS = 4
-"""Learned time steps of MD before the first frame, so that velocities and bonds are at their temperature."""
+"""Learned time steps that this takes at most."""
 
 
 def warm_up(
@@ -72,7 +75,8 @@ def warm_up(
         platform=platform,
         threads=threads,
     )
-    recording = Recording(model.n_history + 1, model.time_step, RELAXATION_STEPS * model.time_step)
+    relaxation = _relaxation_steps(model, chosen.dynamics) * chosen.dynamics.time_step
+    recording = Recording(model.n_history + 1, model.time_step, relaxation)
     frames = list(packed.record(recording))
     return [np.stack([frame[chain] for frame in frames]) for chain in range(len(structures))]
 
@@ -105,7 +109,7 @@ def warm_up_system(
         name=structure.system.name,
     )
     interval = steps_for(model.time_step, dynamics.time_step, "learned time step")
-    run.step(RELAXATION_STEPS * interval)
+    run.step(_relaxation_steps(model, dynamics))
     frames = [run.positions()]
     for _ in range(model.n_history):
         run.step(interval)
@@ -169,6 +173,13 @@ def known_force_field(model: LearnedModel, structures: Sequence[Structure]) -> B
         f"{structures[0].source}: no force field is known that could make the first {model.n_history + 1} frames: give "
         "--force-field, an OpenMM System (system.xml beside the structure), or a trajectory to start from (--start)"
     )
+
+
+def _relaxation_steps(model: LearnedModel, dynamics: Dynamics) -> int:
+    """MD steps before the first frame."""
+    longest = RELAXATION_STEPS * model.time_step
+    time = min(longest, RELAXATION / dynamics.friction) if dynamics.friction > 0 else longest
+    return max(1, round(time / dynamics.time_step))
 
 
 def _seed(seed: int) -> int:

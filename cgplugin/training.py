@@ -307,7 +307,11 @@ def _fit(
             LearningRateMonitor("step"),
             *([TQDMProgressBar(refresh_rate=10)] if progress else []),
         ],
-        logger=[CSVLogger(folder, name="log", version=""), TensorBoardLogger(folder, name="tensorboard", version="")],
+        logger=[
+            # a file of its own for each session: a resumed one would begin the file anew
+            CSVLogger(folder, name="log", version=f"session-{len(list(folder.glob('log/session-*')))}"),
+            TensorBoardLogger(folder, name="tensorboard", version=""),
+        ],
         log_every_n_steps=min(50, batches),
         num_sanity_val_steps=0,
         enable_progress_bar=progress,

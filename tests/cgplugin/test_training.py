@@ -148,6 +148,9 @@ def test_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
             assert not (tmp_path / "killed.pt").exists()
             process = subprocess.Popen(command, cwd=root)
         assert process.wait() == 0
+    sessions = sorted((tmp_path / "killed.training" / "log").iterdir())
+    assert [session.name for session in sessions] == ["session-0", "session-1"]
+    assert all("train_nll" in (session / "metrics.csv").read_text() for session in sessions)
     alone, killed = (torch.jit.load(tmp_path / f"{name}.pt").state_dict() for name in ("alone", "killed"))
     for key in alone:
         assert torch.equal(alone[key], killed[key]), key
@@ -164,7 +167,7 @@ def test_logs_and_checkpoints_are_there(tmp_path: Path) -> None:
     train(dimers(), tmp_path / "m.pt", options=TrainingOptions(**TINY))
     folder = tmp_path / "m.training"
     assert {"best.ckpt", "last.ckpt", "training.json"} <= {item.name for item in folder.iterdir()}
-    assert "val_nll" in (folder / "log" / "metrics.csv").read_text()
+    assert "val_nll" in (folder / "log" / "session-0" / "metrics.csv").read_text()
     assert list((folder / "tensorboard").glob("events*"))
 
 

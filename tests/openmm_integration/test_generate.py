@@ -152,7 +152,10 @@ def test_number_of_systems_may_change_by_whole_groups(tmp_path: Path) -> None:
 
 
 def test_two_at_once_in_a_folder(tmp_path: Path) -> None:
-    with sole_writer(tmp_path, "cgplugin generate"), pytest.raises(UserError, match="another cgplugin generate is at work here"):
+    with (
+        sole_writer(tmp_path, "cgplugin generate"),
+        pytest.raises(UserError, match="another cgplugin generate is at work here"),
+    ):
         generate(GenerateSpec(**SHORT), tmp_path)
     assert len(generate(GenerateSpec(**SHORT), tmp_path, workers=1)) == 4
 

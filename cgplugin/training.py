@@ -33,6 +33,7 @@ from .files import read_json, replacing, write_json
 from .learned_model import LearnedModel, ModelDescription
 from .lightning_notices import quiet_lightning
 from .likelihood import negative_log_likelihood, score_loss, size_loss
+from .neighbours import box_heights
 from .network_options import NetworkOptions
 from .networks import LearnedNetworks, Prediction, Scales
 from .normalisation import fit_scales
@@ -353,7 +354,8 @@ def _settle(
     if time_step is None:
         if first.cg.system.units != "lj":
             raise UserError("give the learned time step in ps (--time-step), a multiple of the recording interval")
-        time_step = DEFAULT_TIME_STEP_LJ
+        # the nearest that the recording allows
+        time_step = max(1, round(DEFAULT_TIME_STEP_LJ / first.interval)) * first.interval
     stride = round(time_step / first.interval)
     if stride < 1 or abs(stride * first.interval - time_step) > 1e-6 * time_step:
         raise UserError(
@@ -398,7 +400,10 @@ def _part(trajectory: CoarseTrajectory, frames: slice) -> CoarseTrajectory:
 def _default_cutoff(scales: Scales, trajectories: Sequence[CoarseTrajectory]) -> float:
     if not any(len(trajectory.cg.bonds) for trajectory in trajectories):
         raise UserError("there are no CG bonds to take the cutoff from: give --cutoff, in nm")
-    return round(3 * scales.length, 3)
+    boxes = [t.box_vectors for t in trajectories if t.box_vectors is not None]
+    smallest = min((box_heights(box).min() for frames in boxes for box in frames), default=math.inf)
+    # in a small box all that the minimum image allows, with room for the rounding
+    return round(min(3 * scales.length, 0.499 * smallest), 3)
 
 
 def longest_bond(trajectories: Sequence[CoarseTrajectory]) -> float:

@@ -22,11 +22,13 @@ class TrainingOptions:
         If a value makes no sense.
     """
 
-    time_step: float | None = _option(None, "Learned time step, in ps or tau; 5 tau for reduced units.")
+    time_step: float | None = _option(None, "Learned time step, in ps or tau; for reduced units about 5 tau.")
     n_history: int = _option(2, "Past velocities that the model sees.")
     atoms_per_bead: int = _option(10, "Size of a bead.")
     partition_seed: int = _option(0, "Seed of the partition into beads.")
-    cutoff: float | None = _option(None, "Radius of the neighbour edges; three CG bond lengths if not given.")
+    cutoff: float | None = _option(
+        None, "Radius of the neighbour edges; three CG bond lengths, or half the box, if not given."
+    )
     steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")
     windows_per_system: int = _option(16, "Samples of each system in a batch.")

@@ -244,3 +244,19 @@ def test_lammps_data_are_read_as_they_are(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert LearnedModel.load(tmp_path / "m.pt").description.time_step == 5.0
     assert str(tmp_path / "m.pt") in done.stdout
+
+
+def test_electrolytes_are_read_as_they_are(tmp_path: Path) -> None:
+    """Recorded every 2 tau in a box of 7.2 sigma: neither 5 tau nor three bond lengths are possible, and none has to be given."""
+    folder = POLYMER.parent / "electrolyte"
+    data = [word for number in ("000", "001") for word in ("--data", folder / "train" / number)]
+    done = run_cli(
+        "train", *data, "--out", tmp_path / "m.pt", "--steps", 2, "--validate-every", 1, "--hidden", 8, "--layers", 1,
+        "--systems-per-batch", 1, "--windows-per-system", 2, "--threads", 1,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    description = LearnedModel.load(tmp_path / "m.pt").description
+    assert description.time_step == 4.0
+    box_length = json.loads((folder / "train" / "000" / "meta.json").read_text())["box_length"]
+    assert 0.45 * box_length < description.cutoff < 0.5 * box_length
+    assert description.periodic

@@ -24,7 +24,7 @@ class NetworkOptions:
 
     embedding_hidden: int = _option(32, "Width of the Embedding GNN.")
     embedding_layers: int = _option(3, "Message-passing layers of the Embedding GNN.")
-    hidden: int = _option(64, "Width of the Dynamics GNN.")
+    hidden: int = _option(32, "Width of the Dynamics GNN.")
     layers: int = _option(3, "Message-passing layers of the Dynamics GNN.")
     mlp_layers: int = _option(1, "Hidden layers of every MLP.")
     activation: Literal["relu", "silu"] = _option("silu", "Activation function.")

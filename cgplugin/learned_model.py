@@ -202,7 +202,9 @@ class LearnedModel:
         """Distribution of the next step; see `cgplugin.networks.DynamicsGNN.forward`."""
         with torch.inference_mode():
             predicted = self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
-            return Prediction(*predicted, *[embedding] * (5 - len(predicted)))
+            # the first models had no Score GNN and gave no latents; nothing asks them for any
+            latents = [] if len(predicted) == len(Prediction._fields) else [embedding]
+            return Prediction(*predicted, *latents)
 
     def estimate_noise(self, prediction: Prediction, change: Tensor, edges: Edges, sigma: float) -> Tensor:
         """Noise in a tentative step, of a model with a Score GNN; see `cgplugin.networks.ScoreGNN.forward`."""

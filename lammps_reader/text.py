@@ -42,7 +42,7 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
         case ".bz2":
             return cast("BinaryIO", bz2.open(path, "rb"))
         case ".zst":
-            return io.BufferedReader(_ZstdFile(path, _zstandard(path)), CHUNK)
+            return io.BufferedReader(_ZstdFile(path, zstandard_for("reading", path)), CHUNK)
     return path.open("rb")
 
 
@@ -92,11 +92,12 @@ def decompression_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
-def _zstandard(path: Path) -> Any:
+def zstandard_for(doing: str, path: Path) -> Any:
+    """Import zstandard for reading or writing a file, or say how to install it."""
     try:
         return importlib.import_module("zstandard")
     except ImportError as error:
-        raise ImportError(f"{path}: reading .zst needs the package zstandard: pip install zstandard") from error
+        raise ImportError(f"{path}: {doing} .zst needs the package zstandard: pip install zstandard") from error
 
 
 CHUNK = 2**20

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import importlib
 import itertools
 import os
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 
 from .data_header import COEFFICIENTS, KINDS, LABEL, TOPOLOGY
 from .lammps_data import ATOM_STYLES, STYLE_TOPOLOGY, LammpsData
+from .text import zstandard_for
 
 INTEGERS = ("ids", "types", "molecules", "images")
 
@@ -245,7 +245,7 @@ def _open(path: Path, suffix: str) -> Iterator[IO[bytes]]:
         # without name and time: the same content gives the same bytes
         ".gz": lambda file: gzip.GzipFile("", "wb", fileobj=file, mtime=0),
         ".bz2": lambda file: bz2.BZ2File(file, "wb"),
-        ".zst": lambda file: _zstandard(path).ZstdCompressor().stream_writer(file, closefd=False),
+        ".zst": lambda file: zstandard_for("writing", path).ZstdCompressor().stream_writer(file, closefd=False),
     }
     with path.open("wb") as file:
         if suffix not in openers:
@@ -253,10 +253,3 @@ def _open(path: Path, suffix: str) -> Iterator[IO[bytes]]:
             return
         with openers[suffix](file) as compressed:
             yield compressed
-
-
-def _zstandard(path: Path) -> Any:
-    try:
-        return importlib.import_module("zstandard")
-    except ImportError as error:
-        raise ImportError(f"{path}: writing .zst needs the package zstandard: pip install zstandard") from error

@@ -7,16 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
-from .molecular_system import MolecularSystem
+from .systems.molecular_system import MolecularSystem
 
 if TYPE_CHECKING:
-    from .coarsening import CoarseGraining, coarsen
-    from .learned_model import LearnedModel
+    from .coarse_graining.coarsening import CoarseGraining, coarsen
+    from .learned.learned_model import LearnedModel
 
 __version__ = "0.1.0"
 __all__ = ["CoarseGraining", "LearnedModel", "MolecularSystem", "UserError", "__version__", "coarsen"]
 
-_HOMES = {"coarsen": "coarsening", "CoarseGraining": "coarsening", "LearnedModel": "learned_model"}
+_HOMES = {
+    "coarsen": "coarse_graining.coarsening",
+    "CoarseGraining": "coarse_graining.coarsening",
+    "LearnedModel": "learned.learned_model",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """``python -m cgplugin``: the command line."""
 
-from .cli.main import main
+from cgplugin.cli.main import main
 
 main()

@@ -9,7 +9,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from cgplugin.coarsening import CoarseGraining
+from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.errors import UserError
 
 

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from openmm import unit
 
 from cgplugin.errors import UserError
-from cgplugin.learned_model import LearnedModel
-from cgplugin.refinement import Refinement
-from cgplugin.simulator import LearnedSimulator, LearnedState, Observation
+from cgplugin.learned.learned_model import LearnedModel
+from cgplugin.learned.refinement import Refinement
+from cgplugin.learned.simulator import LearnedSimulator, LearnedState, Observation
 
 from .cg_system import CoarseSystem
 
@@ -26,7 +26,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
     """Advances beads by a learned model; one step is one learned time step.
 
     Each step samples the time-integrated acceleration of every bead from the model and integrates it semi-implicitly
-    (see `cgplugin.simulator.LearnedSimulator`). Between calls of `step`, the Context holds positions (unwrapped), velocities
+    (`cgplugin.learned.simulator.LearnedSimulator`). Between calls of `step`, the Context holds positions (unwrapped), velocities
     (the last displacement divided by the time step), time and step count; the older displacements, which the next step needs
     too, are in the per-DOF variables ``history0`` (the latest), ``history1``, ... of this integrator, so that checkpoints and
     states have them. The noise of step n depends on the seed and n alone. A run that is interrupted
@@ -95,7 +95,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         ------
         UserError
             If the displacements before the first step are not known; see `set_history`.
-        cgplugin.simulator.SimulationDivergedError
+        cgplugin.learned.simulator.SimulationDivergedError
             If a position is no longer finite. The Context keeps the last state that was reported.
         """
         context = self._find_context()

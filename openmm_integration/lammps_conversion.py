@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from openmm import Vec3, app, unit
 
 from cgplugin.errors import UserError
-from cgplugin.lammps_export import system_to_lammps
-from cgplugin.molecular_system import MolecularSystem
-from cgplugin.periodic import reduce_box_vectors
+from cgplugin.systems.lammps_export import system_to_lammps
+from cgplugin.systems.molecular_system import MolecularSystem
+from cgplugin.systems.periodic import reduce_box_vectors
 from cgplugin.units import Units
 from lammps_reader import LammpsData
 from lammps_reader.mdtraj_topology import ELEMENT_TOLERANCE, atom_names, masses_in_grams, molecule_numbers

@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from openmm import app
 
-from cgplugin.coarse_trajectory import FineTrajectory
+from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
-from cgplugin.force_field import BeadSpringForceField
-from cgplugin.lammps_files import LammpsConventions
-from cgplugin.learned_model import LearnedModel
-from cgplugin.refinement import Refinement
-from cgplugin.structure_files import Structure, load_structure
+from cgplugin.learned.learned_model import LearnedModel
+from cgplugin.learned.refinement import Refinement
+from cgplugin.systems.force_field import BeadSpringForceField
+from cgplugin.systems.lammps_files import LammpsConventions
+from cgplugin.systems.structure_files import Structure, load_structure
+from openmm_integration.runs.start_frames import (
+    from_trajectory,
+    openmm_system_beside,
+    to_beads,
+    warm_up,
+    warm_up_system,
+)
 
 from .cg_system import CoarseSystem
 from .integrator import LearnedIntegrator
 from .platforms import choose_platform
-from .start_frames import from_trajectory, openmm_system_beside, to_beads, warm_up, warm_up_system
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cgplugin.coarsening import CoarseGraining
+    from cgplugin.coarse_graining.coarsening import CoarseGraining
 
 StructureLike = str | os.PathLike[str] | Structure
 """A file or folder, or a structure that was read or made."""
@@ -57,7 +63,7 @@ def learned_simulation(
     replicas : int
         Independent runs of each structure.
     start : FineTrajectory, optional
-        Its first frames start the simulation (of a single structure); see `cgplugin.structure_files.open_trajectory`.
+        Its first frames start the simulation (of a single structure); see `cgplugin.systems.structure_files.open_trajectory`.
     force_field : BeadSpringForceField, optional
         For the short run, where neither the structure nor the model knows one.
     platform, threads

@@ -11,8 +11,8 @@ from openmm import app, unit
 
 from cgplugin.errors import UserError
 from cgplugin.files import write_text
-from cgplugin.force_field import Dynamics
-from cgplugin.molecular_system import MolecularSystem
+from cgplugin.systems.force_field import Dynamics
+from cgplugin.systems.molecular_system import MolecularSystem
 
 from .topology import write_pdb
 

@@ -8,7 +8,7 @@ from openmm import Vec3, app, unit
 
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import replacing
-from cgplugin.molecular_system import MolecularSystem
+from cgplugin.systems.molecular_system import MolecularSystem
 
 SHIFT_BEYOND = 900.0
 """Coordinates in nm that are near the end of a PDB file's eight columns."""

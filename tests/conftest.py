@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cgplugin import MolecularSystem
-from cgplugin.coarse_trajectory import CoarseTrajectory
-from cgplugin.coarsening import coarsen
+from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
+from cgplugin.coarse_graining.coarsening import coarsen
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

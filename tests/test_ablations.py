@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.polymers import ablations
 from cgplugin import UserError
-from cgplugin.network_options import NetworkOptions
-from cgplugin.training_options import TrainingOptions
-from openmm_integration.generate import GenerateSpec, generate
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.training.options import TrainingOptions
+from openmm_integration.ground_truth.generate import GenerateSpec, generate
 from tests.conftest import POLYMER
 
 

@@ -41,7 +41,7 @@ def lammps_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def openmm_folder(tmp_path: Path) -> Path:
     """A folder as ``cgplugin generate`` writes it."""
-    from openmm_integration.generate import GenerateSpec, generate
+    from openmm_integration.ground_truth.generate import GenerateSpec, generate
 
     spec = GenerateSpec(n_systems=1, n_units=8, length=40, recording_interval=1, relaxation=1)
     return generate(spec, tmp_path / "data")[0]

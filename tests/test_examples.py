@@ -11,9 +11,9 @@ import mdtraj
 import pytest
 import yaml
 
-from cgplugin.network_options import NetworkOptions
-from cgplugin.training_options import TrainingOptions
-from openmm_integration.generate import GenerateSpec
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.training.options import TrainingOptions
+from openmm_integration.ground_truth.generate import GenerateSpec
 from tests.conftest import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

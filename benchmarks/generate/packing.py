@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import openmm
 
-from cgplugin.force_field import built_in
-from cgplugin.molecular_system import MolecularSystem
-from openmm_integration.bead_spring import create_system
-from openmm_integration.generate import GenerateSpec, sample_systems
-from openmm_integration.molecular_dynamics import LangevinRun, PackedChains
-from openmm_integration.polymer_builder import start_positions
+from cgplugin.systems.force_field import built_in
+from cgplugin.systems.molecular_system import MolecularSystem
+from openmm_integration.ground_truth.bead_spring import create_system
+from openmm_integration.ground_truth.generate import GenerateSpec, sample_systems
+from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, PackedChains
+from openmm_integration.ground_truth.polymer_builder import start_positions
 
 WARM_UP = 500
 """MD steps before the clock starts."""

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 
 from cgplugin import LearnedModel
-from cgplugin.force_field import built_in
-from cgplugin.structure_files import load_structure
+from cgplugin.systems.force_field import built_in
+from cgplugin.systems.structure_files import load_structure
 from openmm_integration import learned_simulation
-from openmm_integration.molecular_dynamics import PackedChains
+from openmm_integration.ground_truth.molecular_dynamics import PackedChains
 from tests.lammps_energies import lammps_environment
 
 LAMMPS = """

@@ -20,19 +20,19 @@ from typing import Any
 import torch
 
 from cgplugin.errors import UserError, one_line
-from cgplugin.evaluation import LEARNED, Method, evaluate
-from cgplugin.evaluation_report import COLUMNS
+from cgplugin.evaluation.evaluate import LEARNED, Method, evaluate
+from cgplugin.evaluation.reference_data import ReferenceSystem, load_references
+from cgplugin.evaluation.report import COLUMNS
 from cgplugin.files import read_json, write_json, write_text
-from cgplugin.learned_model import LearnedModel
-from cgplugin.network_options import NetworkOptions
-from cgplugin.reference_data import ReferenceSystem, load_references
+from cgplugin.learned.learned_model import LearnedModel
+from cgplugin.networks.options import NetworkOptions
 from cgplugin.tables import markdown_text, without_nan
-from cgplugin.training import train
-from cgplugin.training_data import find_data, lammps_atom_types, load_data
-from cgplugin.training_options import TrainingOptions
+from cgplugin.training.data import find_data, lammps_atom_types, load_data
+from cgplugin.training.options import TrainingOptions
+from cgplugin.training.trainer import train
 from cgplugin.units import parse_time
-from openmm_integration.reference_runs import simulate_references
-from openmm_integration.resumable_run import STRETCH_LIMIT, RunSettings
+from openmm_integration.runs.reference_runs import simulate_references
+from openmm_integration.runs.resumable_run import STRETCH_LIMIT, RunSettings
 
 BASELINE = "baseline"
 SHOWN = ("rg2_r2", "rg2_mae", "rg2_emd", "rg2_correlation", "relaxation_deviation", "relaxation_correlation")

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from cgplugin.baseline_options import BaselineOptions
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import replacing
 
+from .options import BaselineOptions
 from .ridge import RidgeBaseline
 from .structure_property import PropertyData, StructureBaseline
 from .supervised import SupervisedBaseline, SupervisedNetwork

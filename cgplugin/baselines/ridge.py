@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cgplugin.backbone import constitutional_units, unit_fractions
 from cgplugin.errors import UserError
-from cgplugin.molecular_system import MolecularSystem
+from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.units import Units
 
+from .backbone import constitutional_units, unit_fractions
 from .structure_property import PropertyData, positive_deviations
 
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ class RidgeBaseline:
     ----------
     units : str
     vocabulary : tuple of str
-        Constitutional units, as `cgplugin.backbone` writes them; their fractions are the features.
+        Constitutional units, as `cgplugin.baselines.backbone` writes them; their fractions are the features.
     centre : array, shape (n_features,)
         <X>
     intercept : array, shape (2,)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgplugin.errors import UserError
-from cgplugin.molecular_system import MolecularSystem
-from cgplugin.reference_data import ReferenceSystem
+from cgplugin.evaluation.reference_data import ReferenceSystem
+from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.units import Units
 
 Array = NDArray[np.float64]

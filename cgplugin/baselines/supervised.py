@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cgplugin.baseline_options import BaselineOptions
-from cgplugin.lightning_notices import quiet_lightning
-from cgplugin.molecular_system import MolecularSystem
+from cgplugin.systems.molecular_system import MolecularSystem
+from cgplugin.training.lightning_notices import quiet_lightning
 from cgplugin.units import Units
 
+from .options import BaselineOptions
 from .structure_property import PropertyData, positive_deviations
 
 Array = NDArray[np.float64]

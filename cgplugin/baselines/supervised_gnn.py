@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgplugin.baseline_options import BaselineOptions
-from cgplugin.coarsening import CoarseGraining
-from cgplugin.molecular_system import MolecularSystem
-from cgplugin.network_options import NetworkOptions
-from cgplugin.networks import EmbeddingGNN
-from cgplugin.vocabulary import FineGraph, Vocabulary, fine_graph, join_fine_graphs
+from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.coarse_graining.vocabulary import FineGraph, Vocabulary, fine_graph, join_fine_graphs
+from cgplugin.networks.embedding import EmbeddingGNN
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.systems.molecular_system import MolecularSystem
 
+from .options import BaselineOptions
 from .supervised import SupervisedNetwork, property_head
 
 LAYERS, HIDDEN = 10, 128

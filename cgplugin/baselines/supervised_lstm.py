@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cgplugin.backbone import constitutional_units
-from cgplugin.baseline_options import BaselineOptions
 from cgplugin.errors import UserError
-from cgplugin.molecular_system import MolecularSystem
+from cgplugin.systems.molecular_system import MolecularSystem
 
+from .backbone import constitutional_units
+from .options import BaselineOptions
 from .supervised import SupervisedNetwork, property_head
 
 LAYERS, HIDDEN = 2, 256
@@ -23,7 +23,7 @@ class SupervisedLSTM(SupervisedNetwork[Tensor]):
     Parameters
     ----------
     units : sequence of str
-        Constitutional units that it knows, as `cgplugin.backbone` writes them.
+        Constitutional units that it knows, as `cgplugin.baselines.backbone` writes them.
     options : BaselineOptions
     """
 

@@ -10,8 +10,8 @@ from cgplugin.units import length_unit, time_unit
 from .options import config_option, show_progress
 
 if TYPE_CHECKING:
-    from cgplugin.analysis import SystemAnalysis
-    from cgplugin.statistics import SeriesStatistics
+    from cgplugin.analysis.analyze import SystemAnalysis
+    from cgplugin.observables.statistics import SeriesStatistics
 
 
 _NAMES = 4
@@ -45,7 +45,7 @@ def command(
     Squared radius of gyration with its distribution, mean and standard error, autocorrelation and relaxation time;
     end-to-end distance. Written as CSV, JSON and plots beside each trajectory and, for all together, into DIRECTORY.
     """
-    from cgplugin.analysis import analyze
+    from cgplugin.analysis.analyze import analyze
     from cgplugin.errors import UserError
 
     if interval is not None and not interval > 0:
@@ -74,7 +74,7 @@ def command(
 
 def summary_table(results: "list[SystemAnalysis]") -> str:
     """Table of all systems for the terminal, with remarks below."""
-    from cgplugin.statistics import value_and_error
+    from cgplugin.observables.statistics import value_and_error
     from cgplugin.tables import aligned_text
 
     rows, remarks = [], []
@@ -110,7 +110,7 @@ def summary_table(results: "list[SystemAnalysis]") -> str:
 
 
 def _with_error(statistics: "SeriesStatistics") -> str:
-    from cgplugin.statistics import value_and_error
+    from cgplugin.observables.statistics import value_and_error
 
     bound = ">" if statistics.error_is_lower_bound else ""
     mean, error = value_and_error(statistics.mean, statistics.standard_error)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cgplugin.baseline_options import BaselineOptions
+from cgplugin.baselines.options import BaselineOptions
 
 from .data_options import conventions_from, lammps_options
 from .options import config_option, dataclass_options, from_options, show_progress
@@ -41,12 +41,12 @@ def command(
     """
     import torch
 
-    from cgplugin.agreement import mean_absolute_error, r2
-    from cgplugin.baselines import PropertyData, train_baseline
-    from cgplugin.baselines.model_file import save
+    from cgplugin.baselines.model_file import save, train_baseline
+    from cgplugin.baselines.structure_property import PropertyData
     from cgplugin.errors import UserError
+    from cgplugin.evaluation.agreement import mean_absolute_error, r2
+    from cgplugin.evaluation.reference_data import load_references
     from cgplugin.files import replacing
-    from cgplugin.reference_data import load_references
 
     if threads < 1:
         raise UserError(f"threads is {threads}, expected at least 1")

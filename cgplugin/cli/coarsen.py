@@ -34,10 +34,10 @@ def command(
 
     STRUCTURE is a LAMMPS data file, a PDB file with system.json beside it, or a folder that holds one.
     """
-    from cgplugin.coarsening import coarsen
+    from cgplugin.coarse_graining.coarsening import coarsen
     from cgplugin.errors import UserError
-    from cgplugin.structure_files import load_structure, open_trajectory
-    from cgplugin.training_data import with_force_field_nearby
+    from cgplugin.systems.structure_files import load_structure, open_trajectory
+    from cgplugin.training.data import with_force_field_nearby
 
     if trajectory is not None and (out is None or len(structures) != 1):
         raise UserError("--trajectory needs --out and a single structure")
@@ -53,7 +53,7 @@ def command(
         )
         if out is None:
             continue
-        from openmm_integration.coarse_files import write_coarse_structure, write_coarse_trajectory
+        from openmm_integration.runs.coarse_files import write_coarse_structure, write_coarse_trajectory
 
         folder = out / structure.system.name
         write_coarse_structure(folder, cg, structure)

@@ -29,8 +29,8 @@ def lammps_options(function: Command) -> Command:
 
 def conventions_from(lammps_units: str | None, md_time_step: float | None, force_field: str | None) -> Any:
     """`LammpsConventions` from the options."""
-    from cgplugin import force_field as force_fields
-    from cgplugin.lammps_files import LammpsConventions
+    from cgplugin.systems import force_field as force_fields
+    from cgplugin.systems.lammps_files import LammpsConventions
 
     return LammpsConventions(
         lammps_units, md_time_step, None if force_field is None else force_fields.find(force_field)

@@ -77,15 +77,15 @@ def command(
 
     import torch
 
-    from cgplugin import baselines
+    from cgplugin.baselines.model_file import load as load_baseline
     from cgplugin.errors import UserError
-    from cgplugin.evaluation import evaluate
-    from cgplugin.evaluation_report import terminal_text, write_report
-    from cgplugin.learned_model import LearnedModel
-    from cgplugin.reference_data import load_references
+    from cgplugin.evaluation.evaluate import evaluate
+    from cgplugin.evaluation.reference_data import load_references
+    from cgplugin.evaluation.report import terminal_text, write_report
+    from cgplugin.learned.learned_model import LearnedModel
     from cgplugin.units import parse_time
-    from openmm_integration.reference_runs import simulate_references
-    from openmm_integration.resumable_run import STRETCH_LIMIT, RunSettings
+    from openmm_integration.runs.reference_runs import simulate_references
+    from openmm_integration.runs.resumable_run import STRETCH_LIMIT, RunSettings
 
     for name, value in (("md-cost", md_cost), ("interval", interval), ("rg2-interval", rg2_interval)):
         if value is not None and not value > 0:
@@ -94,7 +94,7 @@ def command(
         raise UserError(f"threads is {threads}, expected at least 1")
     torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
-    rows = {Path(file).stem: baselines.load(file) for file in baseline_files}
+    rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
     given_refinement = {"levels": refinement_levels, "steps": refinement_steps}

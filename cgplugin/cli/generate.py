@@ -35,7 +35,7 @@ def command(
     from dataclasses import replace
 
     from cgplugin.errors import UserError
-    from openmm_integration.generate import GenerateSpec, generate
+    from openmm_integration.ground_truth.generate import GenerateSpec, generate
 
     settings = GenerateSpec.load(spec)
     if seed is not None:

@@ -9,7 +9,7 @@ from .data_options import conventions_from
 from .options import config_option, show_progress
 
 if TYPE_CHECKING:
-    from cgplugin.screening import Ranking
+    from cgplugin.screening.ranking import Ranking
 
 _SHOWN = 10
 """Candidates in the printed table, at least."""
@@ -92,11 +92,11 @@ def command(
     candidate whose run left the physical region, or whose property is not known, is listed apart and has no rank.
     """
     from cgplugin.errors import UserError
-    from cgplugin.learned_model import LearnedModel
-    from cgplugin.screening import check_property
+    from cgplugin.learned.learned_model import LearnedModel
+    from cgplugin.screening.ranking import check_property
     from cgplugin.units import parse_time
-    from openmm_integration.candidates import load_candidates
-    from openmm_integration.screen import DEFAULT_STEPS, DEFAULT_TIME_LJ, ScreenSettings, screen
+    from openmm_integration.runs.candidates import load_candidates
+    from openmm_integration.runs.screen import DEFAULT_STEPS, DEFAULT_TIME_LJ, ScreenSettings, screen
 
     learned = LearnedModel.load(model)
     if duration is not None:
@@ -149,8 +149,8 @@ def command(
 
 def ranking_lines(ranking: "Ranking") -> list[str]:
     """Table of the best for the terminal, and what the screening cost."""
-    from cgplugin.screening import RANK_INTERVAL
-    from cgplugin.statistics import value_and_error
+    from cgplugin.observables.statistics import value_and_error
+    from cgplugin.screening.ranking import RANK_INTERVAL
     from cgplugin.tables import aligned_text
 
     rows = []

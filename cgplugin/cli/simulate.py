@@ -69,10 +69,10 @@ def command(
     import torch
 
     from cgplugin.errors import UserError
-    from cgplugin.learned_model import LearnedModel
-    from cgplugin.structure_files import load_structure, open_trajectory
+    from cgplugin.learned.learned_model import LearnedModel
+    from cgplugin.systems.structure_files import load_structure, open_trajectory
     from cgplugin.units import parse_time
-    from openmm_integration.resumable_run import ResumableRun, RunSettings, replica_folders
+    from openmm_integration.runs.resumable_run import ResumableRun, RunSettings, replica_folders
     from openmm_integration.simulation import learned_simulation
 
     if threads is not None:

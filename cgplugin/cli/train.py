@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from cgplugin.network_options import NetworkOptions
-from cgplugin.training_options import TrainingOptions
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.training.options import TrainingOptions
 
 from .data_options import conventions_from, lammps_options
 from .options import config_option, dataclass_options, from_options, show_progress
@@ -53,9 +53,11 @@ def command(
     """
     import torch
 
-    from cgplugin import network_options, training, training_options
     from cgplugin.errors import UserError
-    from cgplugin.training_data import find_data, lammps_atom_types, load_data
+    from cgplugin.networks import options as network_options
+    from cgplugin.training import options as training_options
+    from cgplugin.training import trainer as training
+    from cgplugin.training.data import find_data, lammps_atom_types, load_data
 
     if threads is not None:
         if threads < 1:

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from cgplugin.network_options import NetworkOptions
-
 from .dynamics import DynamicsGNN, Prediction, Scales
 from .embedding import EmbeddingGNN
+from .options import NetworkOptions
 from .score import ScoreGNN
 
 

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cgplugin.network_options import NetworkOptions
-
 from .blocks import InteractionLayer, mlp
+from .options import NetworkOptions
 
 N_RADIAL = 12
 """Radial basis functions on the distance of two beads."""
@@ -17,7 +16,7 @@ BOUND = 3.0
 
 
 class Scales(NamedTuple):
-    """Scales and the linear prior, fitted to the training data (see `cgplugin.normalisation`); nm and g/mol."""
+    """Scales and the linear prior, fitted to the training data (see `cgplugin.training.normalisation`); nm and g/mol."""
 
     length: float
     displacement: float

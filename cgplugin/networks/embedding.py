@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from cgplugin.network_options import NetworkOptions
-
 from .blocks import InteractionLayer, mlp
+from .options import NetworkOptions
 
 
 class EmbeddingGNN(nn.Module):

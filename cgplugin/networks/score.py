@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from cgplugin.network_options import NetworkOptions
-
 from .blocks import InteractionLayer, mlp
 from .dynamics import N_RADIAL, Prediction, Scales
+from .options import NetworkOptions
 
 
 class ScoreGNN(nn.Module):

@@ -5,14 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from cgplugin.agreement import (
-    correlation,
-    estimate,
-    mean_absolute_error,
-    r2,
-    relative_deviation_of_mean,
-)
-from cgplugin.evaluation import distance_to_gaussian
+from cgplugin.evaluation.agreement import correlation, estimate, mean_absolute_error, r2, relative_deviation_of_mean
+from cgplugin.evaluation.evaluate import distance_to_gaussian
 
 
 def test_known_values() -> None:

@@ -10,11 +10,11 @@ import mdtraj
 import numpy as np
 import pytest
 
-import cgplugin.trajectory_files
+import cgplugin.systems.trajectory_files
 from cgplugin import MolecularSystem, UserError
-from cgplugin.analysis import analyze
+from cgplugin.analysis.analyze import analyze
 from cgplugin.cli.main import main
-from cgplugin.observables import squared_radius_of_gyration
+from cgplugin.observables.chains import squared_radius_of_gyration
 from tests.conftest import run_cli
 
 N_BEADS, N_FRAMES, TIME_STEP, REPORT_INTERVAL = 6, 40, 5.0, 10
@@ -168,7 +168,7 @@ def test_blocks_of_frames_change_nothing(tmp_path, monkeypatch):
     generated(tmp_path / "chain")
     for stride in (1, 3):
         [whole] = analyze(tmp_path, stride=stride)
-        monkeypatch.setattr(cgplugin.trajectory_files, "BLOCK_BYTES", 7 * 24 * N_BEADS)
+        monkeypatch.setattr(cgplugin.systems.trajectory_files, "BLOCK_BYTES", 7 * 24 * N_BEADS)
         [pieces] = analyze(tmp_path, stride=stride)
         monkeypatch.undo()
         np.testing.assert_array_equal(pieces.frame_times, whole.frame_times)

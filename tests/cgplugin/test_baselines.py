@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.backbone import constitutional_units, unit_fractions
-from cgplugin.baseline_options import BaselineOptions
-from cgplugin.baselines import PropertyData, load, train_baseline
-from cgplugin.baselines.model_file import save
+from cgplugin.baselines.backbone import constitutional_units, unit_fractions
+from cgplugin.baselines.model_file import load, save, train_baseline
+from cgplugin.baselines.options import BaselineOptions
 from cgplugin.baselines.ridge import RidgeBaseline, leave_one_out_error
+from cgplugin.baselines.structure_property import PropertyData
 from cgplugin.cli.main import main
-from cgplugin.structure_files import load_structure
+from cgplugin.systems.structure_files import load_structure
 from tests.conftest import POLYMER, chain
 
 FORCE_FIELD = json.loads((POLYMER / "forcefield.json").read_text())

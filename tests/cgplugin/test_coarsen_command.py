@@ -7,10 +7,10 @@ import mdtraj
 import numpy as np
 import pytest
 
-from cgplugin.coarsening import coarsen
-from cgplugin.lammps_files import LammpsConventions
-from cgplugin.structure_files import load_structure, open_trajectory
-from cgplugin.training_data import find_force_field
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.systems.lammps_files import LammpsConventions
+from cgplugin.systems.structure_files import load_structure, open_trajectory
+from cgplugin.training.data import find_force_field
 from tests.conftest import SHARED, run_cli
 
 

@@ -118,7 +118,7 @@ def test_mapping_file(tmp_path) -> None:
 
 
 def test_reference_polymers_have_about_ten_atoms_per_bead() -> None:
-    from cgplugin.structure_files import load_structure
+    from cgplugin.systems.structure_files import load_structure
 
     for folder in sorted((POLYMER / "train").iterdir())[:20]:
         cg = coarsen(load_structure(folder).system, 10)

@@ -13,8 +13,8 @@ from scipy.signal import lfilter
 
 from cgplugin import LearnedModel
 from cgplugin.cli.main import main
-from cgplugin.coarse_trajectory import coarsen_trajectory
-from cgplugin.evaluation import (
+from cgplugin.coarse_graining.coarse_trajectory import coarsen_trajectory
+from cgplugin.evaluation.evaluate import (
     HALVES,
     LEARNED,
     SHORT_MD,
@@ -24,12 +24,12 @@ from cgplugin.evaluation import (
     conformation_surfaces,
     evaluate,
 )
-from cgplugin.evaluation_report import markdown_text, remarks, report_text, terminal_text, write_report
-from cgplugin.free_energy import divergence
-from cgplugin.reference_data import ReferenceSystem, load_reference
-from cgplugin.simulator import LearnedSimulator, SimulationDivergedError
-from openmm_integration.reference_runs import simulate_references
-from openmm_integration.resumable_run import STRETCH_LIMIT, RunSettings
+from cgplugin.evaluation.reference_data import ReferenceSystem, load_reference
+from cgplugin.evaluation.report import markdown_text, remarks, report_text, terminal_text, write_report
+from cgplugin.learned.simulator import LearnedSimulator, SimulationDivergedError
+from cgplugin.observables.free_energy import divergence
+from openmm_integration.runs.reference_runs import simulate_references
+from openmm_integration.runs.resumable_run import STRETCH_LIMIT, RunSettings
 from tests.conftest import POLYMER, ROOT
 
 MODEL = ROOT / "models" / "polymer.pt"
@@ -247,7 +247,7 @@ def test_surfaces_of_the_reference_itself(model: LearnedModel, reference: Refere
 
 def test_reference_that_generate_wrote(model: LearnedModel, tmp_path: Path) -> None:
     """Its trajectory is all there is, and shorter than the short MD."""
-    from openmm_integration.generate import GenerateSpec, generate
+    from openmm_integration.ground_truth.generate import GenerateSpec, generate
 
     spec = GenerateSpec(n_systems=2, n_units=20, length=60, recording_interval=1, relaxation=5)
     generate(spec, tmp_path / "data")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from cgplugin import UserError
-from cgplugin.free_energy import PrincipalComponents, bead_distances, divergence, free_energy_surfaces
+from cgplugin.observables.free_energy import PrincipalComponents, bead_distances, divergence, free_energy_surfaces
 
 N = 20_000
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cgplugin import LearnedModel
-from cgplugin.network_options import NetworkOptions
-from cgplugin.simulator import LearnedSimulator
-from cgplugin.statistics import autocorrelation
-from cgplugin.training import train
-from cgplugin.training_options import TrainingOptions
+from cgplugin.learned.simulator import LearnedSimulator
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.observables.statistics import autocorrelation
+from cgplugin.training.options import TrainingOptions
+from cgplugin.training.trainer import train
 from tests.conftest import bead_path, chain
 from tests.processes import mean_diffusion, overdamped_dimer
 

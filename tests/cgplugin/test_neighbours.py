@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin import neighbours as module
-from cgplugin.coarsening import coarsen
-from cgplugin.neighbours import BatchedGraph, BeadGraph
+from cgplugin.coarse_graining import neighbours as module
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
 from tests.conftest import chain
 
 

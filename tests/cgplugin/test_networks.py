@@ -6,12 +6,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
-from cgplugin.coarsening import coarsen
-from cgplugin.likelihood import negative_log_likelihood
-from cgplugin.neighbours import BatchedGraph, BeadGraph
-from cgplugin.network_options import PAPER, NetworkOptions
-from cgplugin.networks import LearnedNetworks, Prediction, Scales
-from cgplugin.vocabulary import Vocabulary, fine_graph
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
+from cgplugin.coarse_graining.vocabulary import Vocabulary, fine_graph
+from cgplugin.networks.combined import LearnedNetworks
+from cgplugin.networks.dynamics import Prediction, Scales
+from cgplugin.networks.options import PAPER, NetworkOptions
+from cgplugin.training.likelihood import negative_log_likelihood
 from tests.conftest import chain
 
 SCALES = Scales(3.0, 0.7, 0.7, 10.0, 2.0, 0.09, 0.95)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from cgplugin.observables import (
+from cgplugin.observables.chains import (
     bond_lengths,
     chain_ends,
     end_to_end_distances,
@@ -208,7 +208,7 @@ def test_ends_of_odd_molecules():
 
 
 def test_ends_of_a_long_chain_in_pieces(monkeypatch):
-    import cgplugin.observables as module
+    import cgplugin.observables.chains as module
 
     monkeypatch.setattr(module, "_TABLE_SIZE", 100)
     assert chain_ends(60, [(i, i + 1) for i in range(59)]) == (0, 59)

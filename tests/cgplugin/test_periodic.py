@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.coarse_trajectory import FrameBlock, coarsen_frames
-from cgplugin.coarsening import coarsen
-from cgplugin.periodic import MoleculeMender, minimum_image, reduce_box_vectors, unwrap
+from cgplugin.coarse_graining.coarse_trajectory import FrameBlock, coarsen_frames
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.systems.periodic import MoleculeMender, minimum_image, reduce_box_vectors, unwrap
 from tests.conftest import chain
 
 BOX = np.array([[6.0, 0, 0], [2.0, 7.0, 0], [-1.5, 3.0, 8.0]])

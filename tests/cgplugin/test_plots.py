@@ -10,9 +10,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cgplugin import plots
-from cgplugin.analysis import SystemAnalysis
-from cgplugin.statistics import Relaxation, SeriesStatistics, relaxation_time
+from cgplugin.analysis import plots
+from cgplugin.analysis.analyze import SystemAnalysis
+from cgplugin.observables.statistics import Relaxation, SeriesStatistics, relaxation_time
 from tests.cgplugin.test_statistics import ornstein_uhlenbeck
 
 

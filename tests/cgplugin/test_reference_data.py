@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cgplugin import UserError
-from cgplugin.reference_data import load_reference, load_references, stride_of_frames
+from cgplugin.evaluation.reference_data import load_reference, load_references, stride_of_frames
 from cgplugin.units import time_unit
 from tests.conftest import POLYMER
 

@@ -6,11 +6,11 @@ import torch
 
 from cgplugin import LearnedModel
 from cgplugin.errors import UserError
-from cgplugin.network_options import NetworkOptions
-from cgplugin.refinement import Refinement, moved_separations, noise_levels, refine
-from cgplugin.simulator import LearnedSimulator
-from cgplugin.training import train
-from cgplugin.training_options import TrainingOptions
+from cgplugin.learned.refinement import Refinement, moved_separations, noise_levels, refine
+from cgplugin.learned.simulator import LearnedSimulator
+from cgplugin.networks.options import NetworkOptions
+from cgplugin.training.options import TrainingOptions
+from cgplugin.training.trainer import train
 from tests.conftest import bead_path, chain
 
 

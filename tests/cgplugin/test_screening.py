@@ -13,9 +13,9 @@ from scipy.stats import norm
 
 from cgplugin import UserError
 from cgplugin.files import write_json
-from cgplugin.ranking_plot import plot_ranking
-from cgplugin.screening import CandidateResult, Estimate, bootstrap_ranks, combine_replicas, rank
-from cgplugin.statistics import Relaxation, SeriesStatistics
+from cgplugin.observables.statistics import Relaxation, SeriesStatistics
+from cgplugin.screening.plot import plot_ranking
+from cgplugin.screening.ranking import CandidateResult, Estimate, bootstrap_ranks, combine_replicas, rank
 from tests.processes import ornstein_uhlenbeck
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from cgplugin.statistics import (
+from cgplugin.observables.statistics import (
     SeriesStatistics,
     autocorrelation,
     block_standard_error,

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from cgplugin import LearnedModel, UserError, torchscript
-from cgplugin.dataset import Augmentation, Request, WindowDataset, WindowSampler, fixed_batches
-from cgplugin.training import longest_bond, train
-from cgplugin.training_options import TrainingOptions
-from cgplugin.vocabulary import Vocabulary
+from cgplugin import LearnedModel, UserError
+from cgplugin.coarse_graining.vocabulary import Vocabulary
+from cgplugin.learned import torchscript
+from cgplugin.training.dataset import Augmentation, Request, WindowDataset, WindowSampler, fixed_batches
+from cgplugin.training.options import TrainingOptions
+from cgplugin.training.trainer import longest_bond, train
 from tests.conftest import POLYMER, bead_path, chain, run_cli
 from tests.processes import overdamped_dimer
 

@@ -8,14 +8,14 @@ import openmm
 import pytest
 
 from cgplugin import UserError
-from cgplugin.force_field import BeadSpringForceField, Dynamics, built_in
-from cgplugin.structure_files import load_structure
+from cgplugin.systems.force_field import BeadSpringForceField, Dynamics, built_in
+from cgplugin.systems.structure_files import load_structure
 from cgplugin.units import BOLTZMANN
 from lammps_reader.data import read_data
-from openmm_integration.bead_spring import create_system, energy_terms
-from openmm_integration.molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
+from openmm_integration.ground_truth.bead_spring import create_system, energy_terms
+from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
+from openmm_integration.ground_truth.polymer_builder import build_polymer, start_positions
 from openmm_integration.platforms import available_platforms, choose_platform
-from openmm_integration.polymer_builder import build_polymer, start_positions
 from tests.conftest import POLYMER
 from tests.lammps_energies import polymer_energies
 
@@ -186,7 +186,7 @@ def test_seeds() -> None:
 
 def test_average_energies_are_those_of_the_reference_trajectory() -> None:
     """Bond and angle energies decorrelate fast: their averages are known well even from short runs."""
-    from cgplugin.structure_files import open_trajectory
+    from cgplugin.systems.structure_files import open_trajectory
 
     # a polymer with stiff angles
     name = next(

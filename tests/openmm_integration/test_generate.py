@@ -15,10 +15,10 @@ from openmm import app
 
 from cgplugin import MolecularSystem, UserError
 from cgplugin.files import sole_writer
-from cgplugin.force_field import built_in
-from cgplugin.statistics import standard_error
-from openmm_integration.chemical_space import sample_sequence
-from openmm_integration.generate import GenerateSpec, _generate_group, _Group, generate, sample_systems
+from cgplugin.observables.statistics import standard_error
+from cgplugin.systems.force_field import built_in
+from openmm_integration.ground_truth.chemical_space import sample_sequence
+from openmm_integration.ground_truth.generate import GenerateSpec, _generate_group, _Group, generate, sample_systems
 from tests.conftest import run_cli
 
 SHORT = {"n_systems": 4, "n_units": 6, "length": 4, "recording_interval": 0.5, "relaxation": 2, "chains_per_context": 2}

@@ -8,12 +8,12 @@ import numpy as np
 import openmm
 import pytest
 
-from cgplugin.force_field import built_in
-from cgplugin.molecular_system import MolecularSystem
-from cgplugin.statistics import standard_error
-from cgplugin.structure_files import load_structure, open_trajectory
-from openmm_integration.bead_spring import create_system, energy_terms
-from openmm_integration.generate import GenerateSpec, generate
+from cgplugin.observables.statistics import standard_error
+from cgplugin.systems.force_field import built_in
+from cgplugin.systems.molecular_system import MolecularSystem
+from cgplugin.systems.structure_files import load_structure, open_trajectory
+from openmm_integration.ground_truth.bead_spring import create_system, energy_terms
+from openmm_integration.ground_truth.generate import GenerateSpec, generate
 from tests.conftest import POLYMER
 
 # of the polymers with a long reference, the one that relaxes fastest: 56 tau for Rg^2

@@ -11,11 +11,11 @@ import pytest
 from openmm import app, unit
 
 from cgplugin import LearnedModel, UserError
-from cgplugin.simulator import SimulationDivergedError
-from cgplugin.structure_files import load_structure, open_trajectory
+from cgplugin.learned.simulator import SimulationDivergedError
+from cgplugin.systems.structure_files import load_structure, open_trajectory
 from openmm_integration import CoarseSystem, LearnedIntegrator, learned_simulation
-from openmm_integration.coarse_files import write_beads
-from openmm_integration.start_frames import from_trajectory
+from openmm_integration.runs.coarse_files import write_beads
+from openmm_integration.runs.start_frames import from_trajectory
 from tests.conftest import POLYMER
 
 

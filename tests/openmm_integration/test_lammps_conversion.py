@@ -9,14 +9,14 @@ import pytest
 from openmm import app
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.coarsening import coarsen
-from cgplugin.force_field import BeadSpringForceField, built_in
-from cgplugin.lammps_export import beads_to_lammps, lammps_commands, system_to_lammps
-from cgplugin.lammps_files import LammpsConventions, LammpsSystem
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.systems.force_field import BeadSpringForceField, built_in
+from cgplugin.systems.lammps_export import beads_to_lammps, lammps_commands, system_to_lammps
+from cgplugin.systems.lammps_files import LammpsConventions, LammpsSystem
 from lammps_reader import LammpsData, read_data, write_data
 from openmm_integration import lammps_topology, topology_to_lammps
-from openmm_integration.bead_spring import create_system, energy_terms
-from openmm_integration.polymer_builder import build_polymer, start_positions
+from openmm_integration.ground_truth.bead_spring import create_system, energy_terms
+from openmm_integration.ground_truth.polymer_builder import build_polymer, start_positions
 from openmm_integration.topology import to_openmm_topology
 from tests.conftest import SHARED
 from tests.lammps_process import job, run_jobs

@@ -15,8 +15,8 @@ import pytest
 
 from cgplugin import UserError
 from cgplugin.cli.main import main
-from cgplugin.simulator import LearnedSimulator, SimulationDivergedError
-from openmm_integration import resumable_run, screen
+from cgplugin.learned.simulator import LearnedSimulator, SimulationDivergedError
+from openmm_integration.runs import resumable_run, screen
 from tests.conftest import POLYMER, ROOT
 
 MODEL = ROOT / "models" / "polymer.pt"

@@ -10,8 +10,8 @@ import pytest
 from openmm import app
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.force_field import built_in
-from openmm_integration.polymer_builder import build_polymer, start_positions
+from cgplugin.systems.force_field import built_in
+from openmm_integration.ground_truth.polymer_builder import build_polymer, start_positions
 from openmm_integration.topology import to_openmm_topology, write_pdb
 from tests.conftest import chain
 

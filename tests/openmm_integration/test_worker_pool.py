@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from cgplugin import UserError
-from openmm_integration.worker_pool import Tell, run_jobs
+from openmm_integration.ground_truth.worker_pool import Tell, run_jobs
 
 PROGRAM = """
 import signal, sys
 from tests.openmm_integration.test_worker_pool import endless
-from openmm_integration.worker_pool import run_jobs
+from openmm_integration.ground_truth.worker_pool import run_jobs
 if __name__ == "__main__":
     # a shell starts what runs in the background without Ctrl-C, and that is inherited
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,1 @@
+"""What ``cgplugin analyze`` does: properties of recorded trajectories, as tables and plots."""

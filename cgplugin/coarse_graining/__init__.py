@@ -1,0 +1,1 @@
+"""From atoms to beads: METIS partitions, trajectories of beads, the bead graph and its vocabulary."""

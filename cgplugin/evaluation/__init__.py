@@ -1,0 +1,1 @@
+"""What ``cgplugin evaluate`` does: a model against reference MD."""

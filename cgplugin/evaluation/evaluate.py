@@ -1,0 +1,459 @@
+"""A learned simulation measured against reference MD, beside short MD, MD itself and baselines."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from tqdm import tqdm
+
+from cgplugin.analysis.trajectory_folders import find_folders
+from cgplugin.baselines.structure_property import StructureBaseline
+from cgplugin.coarse_graining.coarse_trajectory import coarsen_trajectory
+from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.errors import UserError
+from cgplugin.files import read_json
+from cgplugin.learned.learned_model import LearnedModel
+from cgplugin.observables.chains import bond_lengths
+from cgplugin.observables.free_energy import (
+    FreeEnergySurface,
+    PrincipalComponents,
+    bead_distances,
+    divergence,
+    free_energy_surfaces,
+)
+from cgplugin.observables.statistics import earth_movers_distance, effective_sample_size, relaxation_time
+from cgplugin.units import Units
+
+from .agreement import Estimate, correlation, estimate, mean_absolute_error, r2, relative_deviation_of_mean
+from .reference_data import ReferenceSystem
+
+Array = NDArray[np.float64]
+
+MINIMUM_FRAMES = 20
+"""Fewer frames of the reference give no free-energy surface."""
+
+LEARNED, SHORT_MD, HALVES = "learned", "short MD", "MD halves"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one method says about one system, beside the truth that it is compared with.
+
+    Attributes
+    ----------
+    true_mean, mean : float
+        Mean Rg^2, nm^2.
+    emd : float
+        Earth mover's distance of the two distributions of Rg^2, nm^2.
+    true_relaxation, relaxation : float
+        ps; NaN where the series does not tell.
+    surface_divergence : float
+        Jensen-Shannon divergence of the free-energy surfaces, bits.
+    bond_emd : float
+        Earth mover's distance of the distributions of the lengths of CG bonds, nm.
+    n_runs, n_stretched : int
+        Simulations, and those in which a CG bond became longer than the model's limit.
+    longest_bond : float
+        In any step of any run, nm.
+    core_seconds : float
+        What the method took.
+    """
+
+    true_mean: float
+    mean: float
+    emd: float
+    true_relaxation: float = math.nan
+    relaxation: float = math.nan
+    surface_divergence: float = math.nan
+    bond_emd: float = math.nan
+    n_runs: int = 0
+    n_stretched: int = 0
+    longest_bond: float = math.nan
+    core_seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class Method:
+    """Predictions of one method for all systems; None for a system that it has none for.
+
+    The bootstrap estimates are over systems; see `cgplugin.evaluation.agreement.estimate`.
+    """
+
+    name: str
+    predictions: tuple[Prediction | None, ...] = field(repr=False)
+
+    def values(self, attribute: str) -> Array:
+        """One number of every system, NaN where there is none, shape (n_systems,)."""
+        return np.array([math.nan if p is None else float(getattr(p, attribute)) for p in self.predictions])
+
+    @property
+    def n_systems(self) -> int:
+        """Systems that it has a prediction for."""
+        return sum(p is not None for p in self.predictions)
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Numbers of the table (paper, Table 1 and Fig. 3), each with its interval."""
+        true_means, means = self.values("true_mean"), self.values("mean")
+        true_times, times = self.values("true_relaxation"), self.values("relaxation")
+        return {
+            "rg2_r2": estimate(r2, true_means, means),
+            "rg2_mae": estimate(mean_absolute_error, true_means, means),
+            "rg2_emd": estimate(np.mean, self.values("emd")),
+            "rg2_correlation": estimate(correlation, true_means, means),
+            "relaxation_deviation": estimate(relative_deviation_of_mean, true_times, times),
+            "relaxation_correlation": estimate(correlation, true_times, times),
+            "relaxation_r2": estimate(r2, true_times, times),
+            "surface_divergence": estimate(np.mean, self.values("surface_divergence")),
+            "bond_emd": estimate(np.mean, self.values("bond_emd")),
+        }
+
+    @property
+    def n_relaxations(self) -> int:
+        """Systems whose relaxation time is known, of the reference and of the method."""
+        return int(np.isfinite(self.values("true_relaxation") + self.values("relaxation")).sum())
+
+    @property
+    def n_runs(self) -> int:
+        """Simulations in all."""
+        return sum(p.n_runs for p in self.predictions if p is not None)
+
+    @property
+    def n_stretched(self) -> int:
+        """Simulations that left the region of the training data."""
+        return sum(p.n_stretched for p in self.predictions if p is not None)
+
+    @property
+    def longest_bond(self) -> float:
+        """In all runs, nm."""
+        known = [p.longest_bond for p in self.predictions if p is not None and math.isfinite(p.longest_bond)]
+        return max(known, default=math.nan)
+
+    @property
+    def core_seconds(self) -> float:
+        """Mean over systems; NaN where it is not known of all."""
+        known = [p.core_seconds for p in self.predictions if p is not None]
+        return float(np.mean(known)) if known else math.nan
+
+
+@dataclass(frozen=True)
+class LearnedRuns:
+    """Learned simulations of one system.
+
+    Attributes
+    ----------
+    interval : float
+        Time between values of a series, ps.
+    series : tuple of arrays, each of shape (n_steps,)
+        Rg^2 of each replica, nm^2.
+    positions : array, shape (n_frames, n_beads, 3)
+        Recorded frames of all replicas, nm.
+    longest_bonds : array, shape (n_replicas,)
+        Longest CG bond in any step, nm.
+    stretched_steps : array of int, shape (n_replicas,)
+        Steps with a CG bond beyond the model's limit.
+    """
+
+    interval: float
+    series: tuple[Array, ...] = field(repr=False)
+    positions: Array = field(repr=False)
+    longest_bonds: Array
+    stretched_steps: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, folder: Path, n_beads: int) -> "LearnedRuns":
+        """Read what a simulation wrote for one system; its replicas are folders below it.
+
+        Raises
+        ------
+        UserError
+            If files are missing, damaged, or of another system.
+        """
+        replicas = find_folders(folder)
+        series, positions, longest, stretched, interval = [], [], [], [], math.nan
+        for replica in replicas:
+            if len(replica.masses) != n_beads:
+                raise UserError(f"{replica.path}: has {len(replica.masses)} beads, expected {n_beads}")
+            if "rg2" not in replica.properties:
+                raise UserError(f"{replica.path / 'properties.csv'}: has no column rg2")
+            summary = read_json(replica.path / "summary.json")
+            series.append(replica.properties["rg2"])
+            interval = float(summary["time_step"])
+            positions += [block.positions for block in replica.trajectory.blocks()]
+            longest.append(float(summary["longest_bond"]))
+            stretched.append(int(summary["stretched_steps"]))
+        return cls(interval, tuple(series), np.concatenate(positions), np.array(longest), np.array(stretched))
+
+    def relaxation(self) -> float:
+        """Mean of the relaxation times of the replicas, ps; NaN unless more than half of them tell one.
+
+        Replicas too short to tell are left out. Were most of them, the few that pass would be those that seem fast by chance.
+        """
+        times = np.array([relaxation_time(values, self.interval).time for values in self.series])
+        known = times[np.isfinite(times)]
+        return float(known.mean()) if 2 * len(known) > len(times) else math.nan
+
+
+@dataclass(frozen=True)
+class SystemComparison:
+    """One system, as the plots show it.
+
+    Attributes
+    ----------
+    reference : ReferenceSystem
+    learned : LearnedRuns or None
+        None if the simulation diverged.
+    short : array, shape (n,)
+        Beginning of the reference's Rg^2.
+    surfaces : tuple of FreeEnergySurface
+        Of the reference and of the learned simulation; empty where there are none.
+    """
+
+    reference: ReferenceSystem
+    learned: LearnedRuns | None
+    short: Array = field(repr=False)
+    surfaces: tuple[FreeEnergySurface, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the report says.
+
+    Attributes
+    ----------
+    units : str
+    model : str
+        File.
+    methods : tuple of Method
+        The learned simulation first.
+    systems : tuple of SystemComparison
+    diverged : dict
+        Name of a system to the message; it counts in no number.
+    stretch_limit : float
+        CG bonds longer than this make a run a stretched one, nm.
+    short_time : float
+        Length of the short MD, ps.
+    md_seconds_per_time : float
+        Core-seconds of the reference MD per system and ps; NaN if not known.
+    learned_seconds_per_time : float
+        The same of the learned simulation.
+    """
+
+    units: Units
+    model: str
+    methods: tuple[Method, ...]
+    systems: tuple[SystemComparison, ...] = field(repr=False)
+    diverged: dict[str, str]
+    stretch_limit: float
+    short_time: float
+    md_seconds_per_time: float
+    learned_seconds_per_time: float
+
+    @property
+    def names(self) -> list[str]:
+        """Of the systems."""
+        return [comparison.reference.name for comparison in self.systems]
+
+
+def evaluate(
+    model: LearnedModel,
+    references: Sequence[ReferenceSystem],
+    runs: Path,
+    *,
+    short_time: float,
+    stretch_limit: float,
+    core_seconds: float = math.nan,
+    md_seconds_per_time: float | None = None,
+    diverged: Mapping[str, str] = {},
+    baselines: Mapping[str, StructureBaseline] = {},
+    progress: bool = False,
+) -> Evaluation:
+    """Compare learned simulations, short MD, halves of the MD and baselines with the reference.
+
+    Parameters
+    ----------
+    model : LearnedModel
+    references : sequence of ReferenceSystem
+    runs : Path
+        Holds a folder per system, with what ``cgplugin simulate`` writes.
+    short_time : float
+        Length of the short MD, the beginning of the reference, ps. References that are not longer have no such row.
+    stretch_limit : float
+        nm; see `Evaluation`.
+    core_seconds : float
+        Of the learned simulations, per system.
+    md_seconds_per_time : float, optional
+        Core-seconds of the MD per system and ps, for references that do not say theirs.
+    diverged : mapping
+        Systems that have no learned simulation, with the reason.
+    baselines : mapping
+        Name of the row to the baseline.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged, or a baseline does not know a system.
+    """
+    for name, baseline in baselines.items():
+        if baseline.units != model.units:
+            raise UserError(f"the baseline {name} is in units {baseline.units!r}, the model in {model.units!r}")
+    rows: dict[str, list[Prediction | None]] = {LEARNED: [], SHORT_MD: [], HALVES: []}
+    systems = []
+    for reference in tqdm(references, unit="system", desc="comparing", disable=not progress):
+        cg = model.coarsen(reference.system)
+        learned = None if reference.name in diverged else LearnedRuns.read(runs / reference.name, cg.n_beads)
+        md_seconds = reference.seconds
+        if md_seconds is None and md_seconds_per_time is not None:
+            md_seconds = md_seconds_per_time * reference.duration
+        md_seconds = math.nan if md_seconds is None else md_seconds
+        beads = _reference_beads(cg, reference)
+        learned_row, surfaces = _compare_learned(reference, cg, beads, learned, core_seconds)
+        short = reference.rg2[: round(short_time / reference.interval) + 1]
+        rows[LEARNED].append(learned_row)
+        rows[SHORT_MD].append(_compare_short(reference, short, md_seconds))
+        rows[HALVES].append(_compare_halves(reference, cg, beads, md_seconds))
+        systems.append(SystemComparison(reference, learned, short, surfaces))
+    for name, baseline in baselines.items():
+        rows[name] = list(_compare_baseline(references, baseline))
+    per_time = [r.seconds / r.duration for r in references if r.seconds is not None]
+    known = float(np.mean(per_time)) if len(per_time) == len(references) else md_seconds_per_time
+    simulated = [c.learned.interval * sum(map(len, c.learned.series)) for c in systems if c.learned is not None]
+    return Evaluation(
+        model.units,
+        model.source,
+        tuple(Method(name, tuple(own)) for name, own in rows.items() if any(p is not None for p in own)),
+        tuple(systems),
+        dict(diverged),
+        stretch_limit,
+        short_time,
+        math.nan if known is None else known,
+        core_seconds / float(np.mean(simulated)) if simulated else math.nan,
+    )
+
+
+def _reference_beads(cg: CoarseGraining, reference: ReferenceSystem) -> Array | None:
+    if not reference.trajectories:
+        return None
+    return coarsen_trajectory(cg, reference.trajectories[0]).positions.astype(np.float64)
+
+
+def _compare_learned(
+    reference: ReferenceSystem,
+    cg: CoarseGraining,
+    beads: Array | None,
+    learned: LearnedRuns | None,
+    core_seconds: float,
+) -> tuple[Prediction | None, tuple[FreeEnergySurface, ...]]:
+    if learned is None:
+        return None, ()
+    values = np.concatenate(learned.series)
+    surfaces = () if beads is None else conformation_surfaces(cg, beads, [beads, learned.positions])
+    prediction = Prediction(
+        true_mean=float(reference.rg2.mean()),
+        mean=float(values.mean()),
+        emd=earth_movers_distance(reference.rg2, values),
+        true_relaxation=relaxation_time(reference.rg2, reference.interval).time,
+        relaxation=learned.relaxation(),
+        surface_divergence=divergence(*surfaces) if surfaces else math.nan,
+        bond_emd=math.nan if beads is None else _bond_emd(cg, beads, learned.positions),
+        n_runs=len(learned.series),
+        n_stretched=int((learned.stretched_steps > 0).sum()),
+        longest_bond=float(learned.longest_bonds.max()),
+        core_seconds=core_seconds,
+    )
+    return prediction, surfaces
+
+
+def _compare_short(reference: ReferenceSystem, short: Array, md_seconds: float) -> Prediction | None:
+    if len(short) >= len(reference.rg2):
+        return None
+    return Prediction(
+        true_mean=float(reference.rg2.mean()),
+        mean=float(short.mean()),
+        emd=earth_movers_distance(reference.rg2, short),
+        true_relaxation=relaxation_time(reference.rg2, reference.interval).time,
+        relaxation=relaxation_time(short, reference.interval).time,
+        core_seconds=md_seconds * len(short) / len(reference.rg2),
+    )
+
+
+def _compare_halves(
+    reference: ReferenceSystem, cg: CoarseGraining, beads: Array | None, md_seconds: float
+) -> Prediction:
+    """First half as a prediction of the second: what a method can at best be seen to reach."""
+    first, second = np.array_split(reference.rg2, 2)
+    surfaces: tuple[FreeEnergySurface, ...] = ()
+    bonds = math.nan
+    if beads is not None:
+        halves = np.array_split(beads, 2)
+        surfaces = conformation_surfaces(cg, beads, halves)
+        bonds = _bond_emd(cg, halves[1], halves[0]) if len(beads) > 1 else math.nan
+    return Prediction(
+        true_mean=float(second.mean()),
+        mean=float(first.mean()),
+        emd=earth_movers_distance(first, second),
+        true_relaxation=relaxation_time(second, reference.interval).time,
+        relaxation=relaxation_time(first, reference.interval).time,
+        surface_divergence=divergence(*surfaces) if surfaces else math.nan,
+        bond_emd=bonds,
+        core_seconds=md_seconds / 2,
+    )
+
+
+def _compare_baseline(references: Sequence[ReferenceSystem], baseline: StructureBaseline) -> list[Prediction]:
+    predicted = baseline.predict([reference.system for reference in references])
+    return [
+        Prediction(
+            true_mean=float(reference.rg2.mean()),
+            mean=float(mean),
+            emd=distance_to_gaussian(reference.rg2, float(mean), float(deviation)),
+        )
+        for reference, (mean, deviation) in zip(references, predicted, strict=True)
+    ]
+
+
+def distance_to_gaussian(values: Array, mean: float, deviation: float) -> float:
+    """Earth mover's distance of a sample to the Gaussian that a supervised baseline predicts (paper, Table 1).
+
+    The Gaussian is represented by its quantiles at (i - 1/2) / n, as many as there are values.
+    """
+    quantiles = (np.arange(len(values)) + 0.5) / len(values)
+    return earth_movers_distance(values, mean + deviation * stats.norm.ppf(quantiles))
+
+
+def conformation_surfaces(
+    cg: CoarseGraining, reference: Array, samples: Sequence[Array]
+) -> tuple[FreeEnergySurface, ...]:
+    """Free-energy surfaces of bead positions, on the principal components of the reference's bead-bead distances.
+
+    Parameters
+    ----------
+    cg : CoarseGraining
+    reference : array, shape (n_frames, n_beads, 3)
+        What the components are fitted to, and the width of the smoothing is taken from; nm.
+    samples : sequence of arrays, each of shape (n_frames, n_beads, 3)
+
+    Returns
+    -------
+    tuple of FreeEnergySurface
+        Empty where there are fewer than `MINIMUM_FRAMES` frames or three beads, or more than one molecule.
+    """
+    if len(reference) < MINIMUM_FRAMES or cg.n_beads < 3 or int(cg.molecules.max()) > 0:
+        return ()
+    distances = bead_distances(reference)
+    components = PrincipalComponents.fit(distances)
+    independent = effective_sample_size(components.project(distances)[:, 0])
+    projected = [components.project(bead_distances(sample)) for sample in samples]
+    return tuple(free_energy_surfaces(projected, components.deviations, independent))
+
+
+def _bond_emd(cg: CoarseGraining, first: Array, second: Array) -> float:
+    """Distance of the distributions of all CG bonds' lengths, nm; NaN where there are no CG bonds."""
+    if len(cg.bonds) == 0:
+        return math.nan
+    return earth_movers_distance(bond_lengths(first, cg.bonds), bond_lengths(second, cg.bonds))

@@ -1,0 +1,217 @@
+"""A trained model: networks plus all that is needed to use them right, in one self-describing file."""
+
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgplugin.coarse_graining.coarsening import CoarseGraining, coarsen
+from cgplugin.coarse_graining.neighbours import Edges
+from cgplugin.coarse_graining.vocabulary import Vocabulary, fine_graph
+from cgplugin.errors import UserError
+from cgplugin.networks.combined import LearnedNetworks
+from cgplugin.networks.dynamics import Prediction
+from cgplugin.systems.force_field import BeadSpringForceField
+from cgplugin.systems.molecular_system import MolecularSystem
+from cgplugin.units import Units, check_units
+
+from . import torchscript
+from .refinement import Refinement
+
+FORMAT = "cgplugin model"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a model says of itself.
+
+    Attributes
+    ----------
+    units : str
+        ``lj`` or ``openmm``.
+    time_step : float
+        ps per learned step.
+    n_history : int
+        Past displacements that the networks see; a simulation starts from ``n_history + 1`` frames.
+    cutoff : float
+        nm.
+    atoms_per_bead, partition_seed : int
+        Of the coarse-graining.
+    atom_types, bond_types : tuple of str
+        The vocabulary.
+    lammps_atom_types : dict
+        Integer type of the training data's LAMMPS files (as text) to name, where they had no type labels.
+    longest_bond : float
+        Longest CG bond in the training data, nm; far beyond it a simulation has left what the model knows.
+    periodic : bool
+        Whether the training systems had a box.
+    networks : dict
+        Options of the networks.
+    scales : dict
+        Normalisation and linear prior.
+    noise_levels : tuple of float
+        Levels that the Score GNN was trained on, nm, descending; empty where there is none.
+    refinement : dict
+        How a simulation refines its steps by default; see `cgplugin.learned.refinement.Refinement`.
+    force_field : dict or None
+        Force field of the training systems, for the short MD that starts a simulation.
+    training : dict
+        Provenance: data, options, seeds, versions, losses.
+    """
+
+    units: Units
+    time_step: float
+    n_history: int
+    cutoff: float
+    atoms_per_bead: int
+    partition_seed: int
+    atom_types: tuple[str, ...]
+    bond_types: tuple[str, ...]
+    lammps_atom_types: dict[str, str]
+    longest_bond: float
+    periodic: bool
+    networks: dict[str, Any]
+    scales: dict[str, float]
+    noise_levels: tuple[float, ...] = ()
+    refinement: dict[str, Any] = field(default_factory=dict)
+    force_field: dict[str, Any] | None = field(default=None, repr=False)
+    training: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Types that the model knows."""
+        return Vocabulary(self.atom_types, self.bond_types)
+
+    def to_json(self) -> dict[str, Any]:
+        """Content of the file's header."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Any, source: str) -> "ModelDescription":
+        """Check and read the header.
+
+        Raises
+        ------
+        UserError
+            If it is of something else, of a newer version, or incomplete.
+        """
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise UserError(f"{source}: not a model of cgplugin")
+        if content.get("version") != VERSION:
+            raise UserError(
+                f"{source}: model format {content.get('version')!r}, this cgplugin reads format {VERSION}: update cgplugin"
+            )
+        known = {item.name for item in fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        try:
+            values["atom_types"] = tuple(values["atom_types"])
+            values["bond_types"] = tuple(values["bond_types"])
+            values["noise_levels"] = tuple(values.get("noise_levels", ()))
+            check_units(values["units"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{source}: the model's header is incomplete ({error})") from error
+
+
+class LearnedModel:
+    """A trained model, ready to simulate.
+
+    Use `LearnedModel.load`. The methods take and give plain tensors; `cgplugin.learned.simulator` does the stepping.
+
+    Attributes
+    ----------
+    description : ModelDescription
+    source : str
+        The file.
+    """
+
+    def __init__(self, networks: Any, description: ModelDescription, source: str = "model") -> None:
+        self._networks = networks
+        self.description = description
+        self.source = source
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "LearnedModel":
+        """Read a model file.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, is not a model, or is of a newer format.
+        """
+        module, header = torchscript.load(path)
+        description = ModelDescription.from_json(header, str(path))
+        return cls(
+            torchscript.for_inference(module, [name for name in ("embed", "estimate_noise") if hasattr(module, name)]),
+            description,
+            str(path),
+        )
+
+    @staticmethod
+    def export(networks: LearnedNetworks, description: ModelDescription, path: str | os.PathLike[str]) -> Path:
+        """Write trained networks as a model file, whole or not at all."""
+        torchscript.save(networks, description.to_json(), path)
+        return Path(path)
+
+    @property
+    def time_step(self) -> float:
+        """Ps per learned step."""
+        return self.description.time_step
+
+    @property
+    def n_history(self) -> int:
+        """Past displacements that the model sees."""
+        return self.description.n_history
+
+    @property
+    def refinement(self) -> Refinement:
+        """How a simulation refines its steps by default."""
+        return Refinement(**self.description.refinement)
+
+    @property
+    def units(self) -> Units:
+        """Unit system of the training data."""
+        return self.description.units
+
+    @property
+    def force_field(self) -> BeadSpringForceField | None:
+        """Force field of the training systems, where it is known."""
+        raw = self.description.force_field
+        return None if raw is None else BeadSpringForceField.from_dict(raw, f"force field of {self.source}")
+
+    def check(self, system: MolecularSystem) -> None:
+        """Raise a `UserError` where the system is in other units or has a type that the model never saw."""
+        if system.units != self.units:
+            raise UserError(f"{system.name}: is in units {system.units!r}, the model {self.source} in {self.units!r}")
+        self.description.vocabulary.check(system)
+
+    def coarsen(self, system: MolecularSystem) -> CoarseGraining:
+        """Coarse-grain a system as the model's training data was."""
+        self.check(system)
+        return coarsen(system, self.description.atoms_per_bead, self.description.partition_seed)
+
+    def embed(self, cg: CoarseGraining) -> Tensor:
+        """Embeddings of the beads, shape (n_beads, n_embedding)."""
+        self.check(cg.system)
+        with torch.inference_mode():
+            return self._networks.embed(*fine_graph(cg, self.description.vocabulary))
+
+    def predict(self, embedding: Tensor, masses: Tensor, displacements: Tensor, edges: Edges) -> Prediction:
+        """Distribution of the next step; see `cgplugin.networks.dynamics.DynamicsGNN.forward`."""
+        with torch.inference_mode():
+            predicted = self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
+            # the first models had no Score GNN and gave no latents; nothing asks them for any
+            latents = [] if len(predicted) == len(Prediction._fields) else [embedding]
+            return Prediction(*predicted, *latents)
+
+    def estimate_noise(self, prediction: Prediction, change: Tensor, edges: Edges, sigma: float) -> Tensor:
+        """Noise in a tentative step, of a model with a Score GNN; see `cgplugin.networks.ScoreGNN.forward`."""
+        levels = torch.full((len(change),), sigma)
+        with torch.inference_mode():
+            return self._networks.estimate_noise(
+                prediction, change, edges.pairs, edges.separations, edges.kinds, levels
+            )

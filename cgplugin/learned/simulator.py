@@ -1,0 +1,258 @@
+"""The learned dynamics, without any simulation engine: state in, next state out."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges, box_heights
+from cgplugin.errors import UserError
+from cgplugin.networks.dynamics import Prediction
+
+from .learned_model import LearnedModel
+from .refinement import Refinement, moved_separations, refine
+
+TILE_BEADS = 512
+"""Beads that go through the networks at a time: their edges then stay in the cache, and larger batches cost no more per bead."""
+
+
+class SimulationDivergedError(RuntimeError):
+    """A learned simulation has left the physical region; the message says where and when."""
+
+
+@dataclass(frozen=True)
+class LearnedState:
+    """Everything that the next step depends on, beside the model and the seed.
+
+    Attributes
+    ----------
+    positions : Tensor of float64, shape (n_beads, 3)
+        nm, unwrapped.
+    displacements : Tensor of float64, shape (n_beads, n_history, 3)
+        nm, the latest first.
+    step : int
+        Steps done since the start; with the seed it names the noise of the next step.
+    """
+
+    positions: Tensor = field(repr=False)
+    displacements: Tensor = field(repr=False)
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one step gives beside the state, for observers.
+
+    Attributes
+    ----------
+    state : LearnedState
+        After the step.
+    internal_rg2 : Tensor, shape (n_beads,)
+        Expected squared radius of gyration of the beads' atoms about the beads' centres after the step, nm^2.
+    """
+
+    state: LearnedState
+    internal_rg2: Tensor
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Successive systems that go through the networks together."""
+
+    beads: slice
+    graph: BatchedGraph
+    embedding: Tensor = field(repr=False)
+    masses: Tensor = field(repr=False)
+
+
+class LearnedSimulator:
+    """Advances one or many systems together, many in one network call.
+
+    Semi-implicit Euler integration of a sampled acceleration (paper, equation 5), in displacements d = v dt:
+    d' = d + (a dt^2), x' = x + d', with a dt^2 = mean + F xi from the network (`cgplugin.networks.dynamics.Prediction`), refined
+    by the Score GNN where the model has one (`cgplugin.learned.refinement`).
+
+    Parameters
+    ----------
+    model : LearnedModel
+    systems : sequence of CoarseGraining
+        Their beads follow each other in all arrays.
+    seed : int
+        The noise of step n is drawn from a counter-based generator keyed by (seed, n): nothing else need be stored.
+    box_vectors : sequence of (array of shape (3, 3) or None), optional
+        Box of each system, nm.
+    refinement : Refinement, optional
+        By default what the model says.
+
+    Raises
+    ------
+    UserError
+        If a system does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: LearnedModel,
+        systems: Sequence[CoarseGraining],
+        *,
+        seed: int = 0,
+        box_vectors: Sequence[ArrayLike | None] | None = None,
+        refinement: Refinement | None = None,
+    ) -> None:
+        if not systems:
+            raise UserError("there is no system to simulate")
+        self.refinement = model.refinement if refinement is None else refinement
+        n_levels = len(model.description.noise_levels)
+        if self.refinement.levels > n_levels:
+            raise UserError(
+                f"{self.refinement.levels} levels of refinement, but {model.source} has "
+                + (f"{n_levels}" if n_levels else "no Score GNN: train one with --score")
+            )
+        self.model = model
+        self.systems = list(systems)
+        self.seed = seed
+        boxes = [None] * len(self.systems) if box_vectors is None else list(box_vectors)
+        cutoff = model.description.cutoff
+        for cg, box in zip(self.systems, boxes, strict=True):
+            if (box is not None) != model.description.periodic:
+                kind = ("without", "with") if model.description.periodic else ("with", "without")
+                raise UserError(
+                    f"{cg.system.name}: a system {kind[0]} a box, but {model.source} was trained {kind[1]} one"
+                )
+            if box is not None and cutoff > 0.5 * (height := box_heights(np.asarray(box, dtype=float)).min()):
+                raise UserError(
+                    f"{cg.system.name}: the model's cutoff of {cutoff:g} nm exceeds half of the smallest box height "
+                    f"({height:g} nm): use a larger box"
+                )
+        tensors = [None if box is None else torch.tensor(np.asarray(box), dtype=torch.float64) for box in boxes]
+        embedded: dict[int, Tensor] = {}
+        graphs: dict[int, BeadGraph] = {}
+        for cg in self.systems:
+            # replicas share their CoarseGraining
+            if id(cg) not in embedded:
+                embedded[id(cg)] = model.embed(cg)
+                graphs[id(cg)] = BeadGraph.of(cg)
+        offsets = np.cumsum([0, *(cg.n_beads for cg in self.systems)])
+        self.n_beads = int(offsets[-1])
+        self.slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
+        self._tiles = [
+            _Tile(
+                slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
+                BatchedGraph([graphs[id(cg)] for cg in self.systems[own]], cutoff, tensors[own]),
+                torch.cat([embedded[id(cg)] for cg in self.systems[own]]),
+                torch.tensor(np.concatenate([cg.masses for cg in self.systems[own]]), dtype=torch.float32),
+            )
+            for own in _tiles([cg.n_beads for cg in self.systems])
+        ]
+        bonds = [cg.bonds + offset for cg, offset in zip(self.systems, offsets[:-1], strict=True)]
+        self._bonds = torch.tensor(np.concatenate(bonds).T.copy(), dtype=torch.int64)
+
+    def start(self, frames: Sequence[ArrayLike]) -> LearnedState:
+        """State from the first frames of every system.
+
+        Parameters
+        ----------
+        frames : sequence of arrays, each of shape (n_history + 1, n_beads, 3)
+            Unwrapped bead positions in nm, one learned time step apart, the latest last; one array per system.
+
+        Raises
+        ------
+        UserError
+            If a shape is wrong or a position is not finite.
+        """
+        k = self.model.n_history
+        parts = []
+        for cg, own in zip(self.systems, frames, strict=True):
+            array = np.asarray(own, dtype=np.float64)
+            if array.shape != (k + 1, cg.n_beads, 3):
+                raise UserError(
+                    f"{cg.system.name}: the start frames have shape {array.shape}, expected {(k + 1, cg.n_beads, 3)}: "
+                    f"{k + 1} frames, {self.model.time_step:g} ps apart"
+                )
+            if not np.isfinite(array).all():
+                bead = int(np.argwhere(~np.isfinite(array))[0][1])
+                raise UserError(f"{cg.system.name}: the start position of bead {bead} is not finite")
+            parts.append(array)
+        joined = np.concatenate(parts, axis=1)
+        moved = np.diff(joined, axis=0)[::-1].transpose(1, 0, 2)
+        return LearnedState(torch.tensor(joined[-1]), torch.tensor(moved.copy()), 0)
+
+    def step(self, state: LearnedState) -> Observation:
+        """Advance by one learned time step.
+
+        Raises
+        ------
+        SimulationDivergedError
+            If a position is no longer finite.
+        """
+        normal = self.normal(state.step)
+        parts = [self._advance(tile, state, normal[:, tile.beads]) for tile in self._tiles]
+        change = torch.cat([part[0] for part in parts])
+        internal_rg2 = torch.cat([part[1] for part in parts])
+        with torch.inference_mode():
+            latest = state.displacements[:, 0] + change.to(torch.float64)
+            positions = state.positions + latest
+            displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
+        if not math.isfinite(float(positions.sum())):
+            raise SimulationDivergedError(self._describe_divergence(positions, state.step + 1))
+        return Observation(LearnedState(positions, displacements, state.step + 1), internal_rg2)
+
+    def _advance(self, tile: _Tile, state: LearnedState, normal: Tensor) -> tuple[Tensor, Tensor]:
+        """Change of displacement, and internal sizes, of the beads of a tile."""
+        edges = tile.graph.edges(state.positions[tile.beads])
+        moved = state.displacements[tile.beads].to(torch.float32)
+        prediction = self.model.predict(tile.embedding, tile.masses, moved, edges)
+        change = prediction.mean
+        if self.model.description.networks.get("stochastic", True):
+            change = change + _noise(prediction, edges.pairs, normal[0])
+        if self.refinement.levels:
+            change = self._refine(prediction, change, moved[:, 0], edges, normal[1:])
+        return change, prediction.internal_rg2
+
+    def _refine(self, prediction: Prediction, change: Tensor, latest: Tensor, edges: Edges, normal: Tensor) -> Tensor:
+        def estimate(tentative: Tensor, sigma: float) -> Tensor:
+            separations = moved_separations(edges.separations, latest + tentative, edges.pairs)
+            moved_edges = Edges(edges.pairs, separations, edges.kinds)
+            return self.model.estimate_noise(prediction, tentative, moved_edges, sigma)
+
+        return refine(change, estimate, self.model.description.noise_levels, self.refinement, normal)
+
+    def normal(self, step: int) -> Tensor:
+        """Standard normal numbers of a step, shape (1 + n_normal, n_beads, 3): of the prediction, then of the refinement."""
+        generator = np.random.Generator(np.random.Philox(key=(self.seed % 2**64, step)))
+        shape = (1 + self.refinement.n_normal, self.n_beads, 3)
+        return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+
+    def longest_bonds(self, state: LearnedState) -> NDArray[np.float64]:
+        """Longest CG bond of each system, nm; zero where there is none."""
+        lengths = (state.positions[self._bonds[0]] - state.positions[self._bonds[1]]).norm(dim=1).numpy()
+        counts = np.cumsum([0, *(len(cg.bonds) for cg in self.systems)])
+        return np.array([lengths[a:b].max(initial=0.0) for a, b in itertools.pairwise(counts)])
+
+    def _describe_divergence(self, positions: Tensor, step: int) -> str:
+        bead = int((~torch.isfinite(positions)).any(dim=1).nonzero()[0])
+        system = next(i for i, part in enumerate(self.slices) if part.start <= bead < part.stop)
+        name = self.systems[system].system.name
+        return f"{name}: the position of bead {bead - self.slices[system].start} is not finite after step {step}"
+
+
+def _noise(prediction: Prediction, edge_index: Tensor, normal: Tensor) -> Tensor:
+    """F xi; see `cgplugin.networks.dynamics.Prediction`."""
+    with torch.inference_mode():
+        sender, receiver = edge_index
+        mixed = normal.index_add(0, receiver, prediction.mixing.unsqueeze(1) * normal[sender])
+        return prediction.scale * mixed
+
+
+def _tiles(sizes: Sequence[int]) -> list[slice]:
+    """Successive systems of about `TILE_BEADS` beads together, at least one each, as slices of the list of systems."""
+    ends = np.cumsum(sizes)
+    numbers = (ends - 1) // TILE_BEADS
+    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(sizes)]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]

@@ -1,0 +1,1 @@
+"""Observables as functions of positions, and the statistics of their series."""

@@ -1,0 +1,1 @@
+"""What ``cgplugin screen`` makes of its runs: rankings with uncertainties."""

@@ -1,0 +1,1 @@
+"""What is simulated: molecules, their files, force fields, periodic boxes."""

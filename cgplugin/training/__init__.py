@@ -1,0 +1,1 @@
+"""From trajectories of beads to a model file: samples, losses, options, the training itself."""

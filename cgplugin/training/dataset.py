@@ -1,0 +1,276 @@
+"""Training samples: windows of k + 2 frames of one system, at any phase of the stride."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
+from cgplugin.coarse_graining.neighbours import BeadGraph, Edges, join
+from cgplugin.coarse_graining.vocabulary import FineGraph, Vocabulary, fine_graph, join_fine_graphs
+from cgplugin.errors import UserError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes that make other, equally valid samples.
+
+    Attributes
+    ----------
+    rotate : bool
+        Turn every sample at random; without effect on a rotation-equivariant network.
+    time_reversal : bool
+        Run half of the samples backwards: equilibrium dynamics is reversible.
+    noise : float
+        Standard deviation in nm of a random walk on the history, whose last, largest deviation is that of the present
+        positions; the target is corrected such that the right step leads back to the true next positions.
+    """
+
+    rotate: bool = False
+    time_reversal: bool = False
+    noise: float = 0.0
+
+
+class Request(NamedTuple):
+    """Windows of one system: which, the present frame of each, and the seed of the augmentation."""
+
+    system: int
+    frames: NDArray[np.int64]
+    seed: tuple[int, ...]
+
+
+class Sample(NamedTuple):
+    """Windows of one system, as one graph."""
+
+    system: int
+    n_windows: int
+    displacements: Tensor
+    target: Tensor
+    internal_rg2: Tensor
+    normal: Tensor
+    level: Tensor
+    edges: Edges
+
+
+class Batch(NamedTuple):
+    """Windows of several systems, as one graph.
+
+    Attributes
+    ----------
+    atom_types, atom_masses, bonds, bond_types, mapping
+        The fine graph of the systems in the batch, each once; see `FineGraph`.
+    n_embedded : int
+        Number of beads in that fine graph.
+    embedding_row : Tensor, shape (n_beads,)
+        Row of each bead of the batch among the embedded beads.
+    masses : Tensor, shape (n_beads,)
+    molecules : Tensor, shape (n_beads,)
+        Counted through the batch.
+    displacements : Tensor, shape (n_beads, n_history, 3)
+    target : Tensor, shape (n_beads, 3)
+    internal_rg2 : Tensor, shape (n_beads,)
+    normal : Tensor, shape (n_beads, 3)
+        Standard normal noise for the Score GNN.
+    level : Tensor, shape (n_beads,)
+        Uniform number from 0 to 1 that chooses the noise level, one for each window.
+    edge_index, separations, edge_kinds : Tensor
+    """
+
+    atom_types: Tensor
+    atom_masses: Tensor
+    bonds: Tensor
+    bond_types: Tensor
+    mapping: Tensor
+    n_embedded: int
+    embedding_row: Tensor
+    masses: Tensor
+    molecules: Tensor
+    displacements: Tensor
+    target: Tensor
+    internal_rg2: Tensor
+    normal: Tensor
+    level: Tensor
+    edge_index: Tensor
+    separations: Tensor
+    edge_kinds: Tensor
+
+
+class WindowDataset(Dataset[Batch]):
+    """Windows of k + 2 frames, one learned time step apart, of all systems; indexed by lists of `Request`.
+
+    Parameters
+    ----------
+    trajectories : sequence of CoarseTrajectory
+    vocabulary : Vocabulary
+    stride : int
+        Frames per learned time step.
+    n_history : int
+        k, number of past displacements.
+    cutoff : float
+        nm.
+    augmentation : Augmentation
+
+    Raises
+    ------
+    UserError
+        If a trajectory is shorter than one window, or has a type that the vocabulary lacks.
+    """
+
+    def __init__(
+        self,
+        trajectories: Sequence[CoarseTrajectory],
+        vocabulary: Vocabulary,
+        *,
+        stride: int,
+        n_history: int,
+        cutoff: float,
+        augmentation: Augmentation = Augmentation(),
+    ) -> None:
+        self.trajectories = list(trajectories)
+        self.stride, self.n_history, self.cutoff, self.augmentation = stride, n_history, cutoff, augmentation
+        needed = (n_history + 1) * stride + 1
+        for trajectory in self.trajectories:
+            if trajectory.n_frames < needed:
+                raise UserError(
+                    f"{trajectory.source}: has {trajectory.n_frames} frames, but one sample takes {needed} (a time step is "
+                    f"{stride} frames, times history + 1): use a shorter time step or a longer trajectory"
+                )
+        self.n_windows = np.array([trajectory.n_frames - needed + 1 for trajectory in self.trajectories])
+        self.graphs = [BeadGraph.of(trajectory.cg) for trajectory in self.trajectories]
+        self.fine_graphs: list[FineGraph] = [fine_graph(t.cg, vocabulary) for t in self.trajectories]
+
+    def __len__(self) -> int:
+        return int(self.n_windows.sum())
+
+    def __getitem__(self, requests: Sequence[Request]) -> Batch:
+        """Read the windows, augment them, find their edges and join them."""
+        return self._join([self._sample(request) for request in requests])
+
+    def _sample(self, request: Request) -> Sample:
+        trajectory = self.trajectories[request.system]
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence(request.seed)))
+        # k displacements, then the present, then the target
+        shifts = np.arange(self.n_history + 2) * self.stride
+        frames = request.frames[:, None] + shifts
+        if self.augmentation.time_reversal:
+            backwards = random.random(len(frames)) < 0.5
+            frames[backwards] = frames[backwards, ::-1]
+        windows = np.asarray(trajectory.positions[frames.reshape(-1)], dtype=np.float64)
+        windows = windows.reshape(*frames.shape, *windows.shape[1:])
+        if self.augmentation.noise:
+            kicks = random.standard_normal(windows[:, :-1].shape) * self.augmentation.noise
+            windows[:, :-1] += kicks.cumsum(axis=1) / np.sqrt(self.n_history + 1)
+        moved = np.diff(windows, axis=1)
+        displacements = np.ascontiguousarray(moved[:, -2::-1].transpose(0, 2, 1, 3))
+        target = moved[:, -1] - moved[:, -2]
+        edges = self._edges(request.system, windows[:, -2], frames[:, -2])
+        if self.augmentation.rotate:
+            turns = Rotation.random(len(frames), rng=random).as_matrix()
+            displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
+            target = np.einsum("wab,wnb->wna", turns, target)
+            window_of_edge = edges.pairs[1] // windows.shape[2]
+            turned = torch.from_numpy(turns).to(torch.float32)[window_of_edge]
+            edges = edges._replace(separations=torch.einsum("eab,eb->ea", turned, edges.separations))
+        n_beads = windows.shape[0] * windows.shape[2]
+        normal = random.standard_normal((n_beads, 3), dtype=np.float32)
+        level = random.random(len(frames), dtype=np.float32).repeat(windows.shape[2])
+        return Sample(
+            request.system,
+            len(frames),
+            torch.tensor(displacements.reshape(n_beads, self.n_history, 3), dtype=torch.float32),
+            torch.tensor(target.reshape(n_beads, 3), dtype=torch.float32),
+            torch.tensor(trajectory.internal_rg2[frames[:, -1]].reshape(n_beads), dtype=torch.float32),
+            torch.from_numpy(normal),
+            torch.from_numpy(level),
+            edges,
+        )
+
+    def _edges(self, system: int, positions: NDArray[np.float64], frames: NDArray[np.int64]) -> Edges:
+        graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
+        if boxes is None and graph.is_small:
+            return graph.edges_of_frames(torch.from_numpy(positions), self.cutoff)
+        parts = [
+            graph.edges(torch.from_numpy(own), self.cutoff, None if boxes is None else torch.from_numpy(boxes[frame]))
+            for own, frame in zip(positions, frames, strict=True)
+        ]
+        return join(parts, [graph.n_beads] * len(parts))
+
+    def _join(self, samples: Sequence[Sample]) -> Batch:
+        systems = sorted({sample.system for sample in samples})
+        sizes = [self.graphs[system].n_beads for system in systems]
+        first_row = dict(zip(systems, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        fine = join_fine_graphs(self.fine_graphs[system] for system in systems)
+        rows, masses, molecules = [], [], []
+        n_molecules = 0
+        for sample in samples:
+            cg = self.trajectories[sample.system].cg
+            own = torch.arange(cg.n_beads) + first_row[sample.system]
+            rows.append(own.repeat(sample.n_windows))
+            masses.append(torch.tensor(cg.masses, dtype=torch.float32).repeat(sample.n_windows))
+            per_window = int(cg.molecules.max()) + 1
+            windows = torch.arange(sample.n_windows).repeat_interleave(cg.n_beads) * per_window
+            molecules.append(torch.tensor(cg.molecules).repeat(sample.n_windows) + windows + n_molecules)
+            n_molecules += per_window * sample.n_windows
+        edges = join([sample.edges for sample in samples], [len(sample.target) for sample in samples])
+        return Batch(
+            *fine[:5],
+            fine.n_beads,
+            torch.cat(rows),
+            torch.cat(masses),
+            torch.cat(molecules),
+            torch.cat([sample.displacements for sample in samples]),
+            torch.cat([sample.target for sample in samples]),
+            torch.cat([sample.internal_rg2 for sample in samples]),
+            torch.cat([sample.normal for sample in samples]),
+            torch.cat([sample.level for sample in samples]),
+            *edges,
+        )
+
+
+@dataclass
+class WindowSampler(Sampler[list[Request]]):
+    """Random batches: a few systems, several windows of each, so that few fine graphs are embedded per batch.
+
+    Batch b of epoch e is drawn from a generator seeded by (seed, e, b): a resumed training sees what an uninterrupted
+    one would have seen.
+    """
+
+    n_windows: NDArray[np.int64] = field(repr=False)
+    batches: int
+    systems_per_batch: int
+    windows_per_system: int
+    seed: int
+    epoch: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        weights = self.n_windows / self.n_windows.sum()
+        for batch in range(self.batches):
+            key = (self.seed, self.epoch, batch)
+            random = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+            systems = random.choice(len(weights), size=self.systems_per_batch, p=weights)
+            yield [
+                Request(int(system), random.integers(self.n_windows[system], size=self.windows_per_system), (*key, n))
+                for n, system in enumerate(systems)
+            ]
+
+
+def fixed_batches(dataset: WindowDataset, windows_per_system: int, systems_per_batch: int) -> list[list[Request]]:
+    """Batches for validation: the same windows every time, spread evenly over each trajectory."""
+    requests = [
+        Request(system, np.unique(np.linspace(0, n - 1, windows_per_system).astype(np.int64)), (0, 0, system))
+        for system, n in enumerate(dataset.n_windows)
+    ]
+    return [requests[i : i + systems_per_batch] for i in range(0, len(requests), systems_per_batch)]

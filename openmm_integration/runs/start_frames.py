@@ -1,0 +1,206 @@
+"""The first frames of a learned simulation: a short MD run, or the beginning of a trajectory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+
+from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory, coarsen_frames
+from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.errors import UserError
+from cgplugin.learned.learned_model import LearnedModel
+from cgplugin.systems.force_field import BeadSpringForceField, Dynamics
+from cgplugin.systems.periodic import MoleculeMender
+from cgplugin.systems.structure_files import Structure
+from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
+
+Array = NDArray[np.float64]
+
+SYSTEM_XML = "system.xml"
+
+RELAXATION = 20.0
+"""Times the friction time of MD before the first frame, so that velocities and bonds are at their temperature."""
+
+RELAXATION_STEPS = 4
+"""Learned time steps that this takes at most."""
+
+
+def warm_up(
+    model: LearnedModel,
+    structures: Sequence[Structure],
+    *,
+    seed: int,
+    force_field: BeadSpringForceField | None = None,
+    platform: str | None = None,
+    threads: int | None = None,
+) -> list[Array]:
+    """Start frames by short MD of bead-spring chains, all in one OpenMM Context.
+
+    Parameters
+    ----------
+    model : LearnedModel
+    structures : sequence of Structure
+        One entry per replica; replicas of a structure get velocities of their own.
+    seed : int
+    force_field : BeadSpringForceField, optional
+        By default the structure's own, or else the one that the model was trained with.
+    platform, threads
+        See `choose_platform`.
+
+    Returns
+    -------
+    list of arrays, each of shape (n_history + 1, n_atoms, 3)
+        Atom positions in nm, one learned time step apart.
+
+    Raises
+    ------
+    UserError
+        If no force field is known.
+    """
+    chosen = force_field or known_force_field(model, structures)
+    for structure in structures:
+        if structure.box_vectors is not None:
+            raise UserError(
+                f"{structure.source}: start frames of a system with a box are not made by this force field: give an OpenMM "
+                "System (system.xml beside the structure) or a trajectory to start from (--start)"
+            )
+    packed = PackedChains(
+        chosen,
+        [structure.system for structure in structures],
+        [structure.positions for structure in structures],
+        seed=_seed(seed),
+        platform=platform,
+        threads=threads,
+    )
+    relaxation = _relaxation_steps(model, chosen.dynamics) * chosen.dynamics.time_step
+    recording = Recording(model.n_history + 1, model.time_step, relaxation)
+    frames = list(packed.record(recording))
+    return [np.stack([frame[chain] for frame in frames]) for chain in range(len(structures))]
+
+
+def warm_up_system(
+    model: LearnedModel,
+    structure: Structure,
+    system: openmm.System,
+    dynamics: Dynamics,
+    *,
+    seed: int,
+    platform: str | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Start frames by short MD of any OpenMM System; see `warm_up`."""
+    if system.getNumParticles() != structure.system.n_atoms:
+        raise UserError(
+            f"{structure.source}: has {structure.system.n_atoms} atoms, but its OpenMM System {system.getNumParticles()}"
+        )
+    if structure.box_vectors is not None:
+        system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in structure.box_vectors.tolist()))
+    run = LangevinRun(
+        system,
+        structure.positions,
+        dynamics,
+        seed=_seed(seed),
+        platform=platform,
+        threads=threads,
+        minimize=True,
+        name=structure.system.name,
+    )
+    interval = steps_for(model.time_step, dynamics.time_step, "learned time step")
+    run.step(_relaxation_steps(model, dynamics))
+    frames = [run.positions()]
+    for _ in range(model.n_history):
+        run.step(interval)
+        frames.append(run.positions())
+    return np.stack(frames)
+
+
+def from_trajectory(model: LearnedModel, cg: CoarseGraining, trajectory: FineTrajectory) -> Array:
+    """Start frames of the beads from the beginning of a recorded trajectory.
+
+    Returns
+    -------
+    array, shape (n_history + 1, n_beads, 3)
+        nm, unwrapped.
+
+    Raises
+    ------
+    UserError
+        If it is too short, or the learned time step is no multiple of its interval.
+    """
+    stride = round(model.time_step / trajectory.interval)
+    if stride < 1 or abs(stride * trajectory.interval - model.time_step) > 1e-6 * model.time_step:
+        raise UserError(
+            f"{trajectory.source}: the model's time step of {model.time_step:g} is no multiple of the interval of "
+            f"{trajectory.interval:g} between its frames"
+        )
+    needed = model.n_history * stride + 1
+    if trajectory.n_frames < needed:
+        raise UserError(f"{trajectory.source}: has {trajectory.n_frames} frames, the start takes {needed}")
+    beads: list[Array] = []
+    blocks = coarsen_frames(cg, trajectory.blocks(), unwrapped=trajectory.unwrapped, source=trajectory.source)
+    for block, _ in blocks:
+        beads.extend(block.positions)
+        if len(beads) >= needed:
+            break
+    return np.stack(beads[:needed:stride])
+
+
+def to_beads(cg: CoarseGraining, structure: Structure, frames: Array) -> Array:
+    """Bead positions of atom frames (n, n_atoms, 3) that are continuous in time."""
+    if structure.box_vectors is not None:
+        boxes = np.broadcast_to(structure.box_vectors, (len(frames), 3, 3))
+        frames = MoleculeMender(cg.system).make_whole(frames, boxes)
+    return cg.positions(frames)
+
+
+def known_force_field(model: LearnedModel, structures: Sequence[Structure]) -> BeadSpringForceField:
+    """Force field of the short MD: the structures' own, or else the one that the model was trained with.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    for structure in structures:
+        if structure.system.force_field is not None:
+            return BeadSpringForceField.from_dict(structure.system.force_field, str(structure.source))
+    if model.force_field is not None:
+        return model.force_field
+    raise UserError(
+        f"{structures[0].source}: no force field is known that could make the first {model.n_history + 1} frames: give "
+        "--force-field, an OpenMM System (system.xml beside the structure), or a trajectory to start from (--start)"
+    )
+
+
+def _relaxation_steps(model: LearnedModel, dynamics: Dynamics) -> int:
+    """MD steps before the first frame."""
+    longest = RELAXATION_STEPS * model.time_step
+    time = min(longest, RELAXATION / dynamics.friction) if dynamics.friction > 0 else longest
+    return max(1, round(time / dynamics.time_step))
+
+
+def _seed(seed: int) -> int:
+    return int(np.random.SeedSequence((seed, 0x5747)).generate_state(1)[0] % (2**31 - 2))
+
+
+def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics] | None:
+    """The OpenMM System in ``system.xml`` beside a structure, with the dynamics in its ``system.json``, if there is one.
+
+    Raises
+    ------
+    UserError
+        If the file is there and cannot be used.
+    """
+    path = Path(structure.source).parent / SYSTEM_XML
+    if not path.is_file():
+        return None
+    try:
+        system = openmm.XmlSerializer.deserialize(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, openmm.OpenMMException, ValueError) as error:
+        raise UserError(f"{path}: not an OpenMM System ({' '.join(str(error).split())})") from error
+    described = structure.system.provenance.get("dynamics")
+    if not described:
+        raise UserError(f"{path}: {path.parent / 'system.json'} does not say temperature, friction and time step")
+    return system, Dynamics(**described)

@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import vesin
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
-from cgplugin.errors import UserError
+from cgplugin.systems.periodic import box_heights  # noqa: F401 (where others look for it)
 
 from .coarsening import CoarseGraining
+from .verlet_list import VerletList, check_cutoff, lattice_shift, squared_length
 
 ALL_PAIRS_LIMIT = 128
-"""Up to this many beads, a system without a box is searched pair by pair: cheaper than building cells."""
+"""Up to this many beads, all pairs of a system are tried: cheaper than building cells, and many systems are tried at once."""
 
 WITHIN_CUTOFF, BONDED, NEXT_NEAREST = 0, 1, 2
 """Edge kinds; see `cgplugin.networks.dynamics.DynamicsGNN`."""
@@ -57,7 +56,6 @@ class BeadGraph:
     bonded: Tensor = field(repr=False)
     bonded_kinds: Tensor = field(repr=False)
     others: Tensor = field(repr=False)
-    _bonded_keys: NDArray[np.int64] = field(repr=False)
 
     @classmethod
     def of(cls, cg: CoarseGraining) -> "BeadGraph":
@@ -65,92 +63,146 @@ class BeadGraph:
         n, (i, j) = cg.n_beads, cg.bonds.T
         ones = np.ones(2 * len(i), dtype=np.int32)
         joined = coo_matrix((ones, (np.r_[i, j], np.r_[j, i])), shape=(n, n)).tocsr()
-        second = (joined @ joined).tolil()
-        second.setdiag(0)
-        second[joined.nonzero()] = 0
-        pairs = [np.array(matrix.nonzero(), dtype=np.int64) for matrix in (joined, second.tocsr())]
-        bonded = np.concatenate(pairs, axis=1)
-        kinds = np.repeat([BONDED, NEXT_NEAREST], [pairs[0].shape[1], pairs[1].shape[1]])
-        keys = np.sort(bonded[0] * n + bonded[1])
+        apart = (joined @ joined).tocoo()
+        keys = apart.row.astype(np.int64) * n + apart.col
+        first = np.array(joined.nonzero(), dtype=np.int64)
+        second = keys[(apart.row != apart.col) & ~np.isin(keys, first[0] * n + first[1])]
+        bonded = np.concatenate([first, np.stack(np.divmod(np.sort(second), n))], axis=1)
+        kinds = np.repeat([BONDED, NEXT_NEAREST], [first.shape[1], len(second)])
         others = np.empty((2, 0), dtype=np.int64)
         if n <= ALL_PAIRS_LIMIT:  # as in is_small
             free = np.ones((n, n), dtype=bool)
             np.fill_diagonal(free, False)
             free[bonded[0], bonded[1]] = False
             others = np.array(free.nonzero(), dtype=np.int64)
-        return cls(n, torch.from_numpy(bonded), torch.from_numpy(kinds), torch.from_numpy(others), keys)
+        return cls(n, torch.from_numpy(bonded), torch.from_numpy(kinds), torch.from_numpy(others))
 
     @property
     def is_small(self) -> bool:
         """Whether all pairs are candidates."""
         return self.n_beads <= ALL_PAIRS_LIMIT
 
-    def edges_of_frames(self, positions: Tensor, cutoff: float) -> Edges:
-        """Edges of many configurations of a small system without a box, as one graph.
+    def verlet_list(self, cutoff: float, box_vectors: Tensor | None = None, skin: float | None = None) -> VerletList:
+        """A neighbour list of the pairs that are not close along the CG bonds; see `VerletList`."""
+        i, j = self.bonded.numpy()
+        return VerletList(self.n_beads, cutoff, box_vectors, np.sort((i * self.n_beads + j)[i < j]), skin)
+
+    def edges_of_frames(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None = None) -> Edges:
+        """Edges of many configurations of a small system, as one graph.
 
         Parameters
         ----------
-        positions : Tensor, shape (n_frames, n_beads, 3)
-            nm.
+        positions : Tensor of float64, shape (n_frames, n_beads, 3)
+            nm, unwrapped, so that beads of one molecule are close to each other.
         cutoff : float
-            nm.
+            nm, at most half the smallest height of every box.
+        box_vectors : Tensor of float64, shape (n_frames, 3, 3), optional
+            nm, rows.
         """
-        pairs = torch.cat([self.bonded, self.others], dim=1)
-        kinds = torch.cat([self.bonded_kinds, torch.zeros(self.others.shape[1], dtype=torch.int64)])
-        separations = positions[:, pairs[1]] - positions[:, pairs[0]]
-        frame, pair = torch.nonzero((separations.square().sum(dim=2) < cutoff**2) | (kinds > 0), as_tuple=True)
-        index = pairs[:, pair] + frame * self.n_beads
-        return Edges(index, separations[frame, pair].to(torch.float32), kinds[pair])
+        candidates = _AllPairs.of([self], periodic=box_vectors is not None)
+        near, separations = candidates.try_all(positions, cutoff, box_vectors)
+        frame, pair = torch.nonzero(near, as_tuple=True)
+        index = candidates.pairs[:, pair] + frame * self.n_beads
+        return Edges(index, separations[frame, pair].to(torch.float32), candidates.kinds[pair])
 
-    def edges(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None = None) -> Edges:
+    def edges(
+        self,
+        positions: Tensor,
+        cutoff: float,
+        box_vectors: Tensor | None = None,
+        neighbours: VerletList | None = None,
+    ) -> Edges:
         """Edges of one configuration.
 
         Parameters
         ----------
-        positions : Tensor, shape (n_beads, 3)
+        positions : Tensor of float64, shape (n_beads, 3)
             nm, unwrapped, so that beads of one molecule are close to each other.
         cutoff : float
             nm.
-        box_vectors : Tensor, shape (3, 3), optional
+        box_vectors : Tensor of float64, shape (3, 3), optional
             nm, rows.
+        neighbours : VerletList, optional
+            To go on with, of a system that is not small; see `verlet_list`.
 
         Raises
         ------
         UserError
             If the cutoff exceeds half the smallest height of the box.
         """
-        if box_vectors is None and self.is_small:
-            separations = positions[self.others[1]] - positions[self.others[0]]
-            near = separations.square().sum(dim=1) < cutoff**2
-            others, separations = self.others[:, near], separations[near]
-        else:
-            others, separations = self._search(positions, cutoff, box_vectors)
-        bonded = positions[self.bonded[1]] - positions[self.bonded[0]]
+        if self.is_small:
+            if box_vectors is not None:
+                check_cutoff(cutoff, box_vectors.numpy())
+            boxes = None if box_vectors is None else box_vectors.unsqueeze(0)
+            return self.edges_of_frames(positions.unsqueeze(0), cutoff, boxes)
+        if neighbours is None:
+            # a single configuration: no bead moves after it
+            neighbours = self.verlet_list(cutoff, box_vectors, skin=0.0)
+        pairs, separations = neighbours.find(positions)
+        separations = separations.to(torch.float32)
+        bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
         return Edges(
-            torch.cat([self.bonded, others], dim=1),
-            torch.cat([bonded, separations]).to(torch.float32),
-            torch.cat([self.bonded_kinds, torch.full((others.shape[1],), WITHIN_CUTOFF)]),
+            torch.cat([self.bonded, pairs, pairs.flip(0)], dim=1),
+            torch.cat([bonded.to(torch.float32), separations, -separations]),
+            torch.cat([self.bonded_kinds, torch.full((2 * pairs.shape[1],), WITHIN_CUTOFF)]),
         )
 
-    def _search(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None) -> tuple[Tensor, Tensor]:
-        periodic = box_vectors is not None
-        box = np.zeros((3, 3)) if box_vectors is None else box_vectors.numpy().astype(np.float64)
-        if periodic and cutoff > 0.5 * (height := box_heights(box).min()):
-            raise UserError(
-                f"the cutoff of {cutoff:g} nm exceeds half of the smallest box height ({height:g} nm): use a larger box"
-            )
-        points = positions.numpy().astype(np.float64)
-        search = vesin.NeighborList(cutoff=cutoff, full_list=True)
-        sender, receiver, vectors, shifts = search.compute(points, box, periodic, quantities="ijDS")
-        sender, receiver = sender.astype(np.int64), receiver.astype(np.int64)
-        direct = (shifts == 0).all(axis=1)
-        keep = ~(direct & np.isin(sender * self.n_beads + receiver, self._bonded_keys))
-        return torch.from_numpy(np.stack([sender[keep], receiver[keep]])), torch.from_numpy(vectors[keep])
 
+@dataclass(frozen=True)
+class _AllPairs:
+    """All pairs of one or several small systems as candidates for edges.
 
-def box_heights(box_vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances between opposite faces of the box, shape (3,)."""
-    return 1.0 / np.linalg.norm(np.linalg.inv(box_vectors), axis=0)
+    Attributes
+    ----------
+    pairs : Tensor, shape (2, n)
+        First those close along the CG bonds, which always are edges, then the others; in a box then those close along the
+        bonds once more, since another image may be within the cutoff.
+    kinds : Tensor, shape (n,)
+    n_bonded : int
+    periodic : bool
+    """
+
+    pairs: Tensor
+    kinds: Tensor
+    n_bonded: int
+    periodic: bool
+
+    @classmethod
+    def of(cls, graphs: Sequence[BeadGraph], *, periodic: bool) -> "_AllPairs":
+        """Candidates of systems whose beads follow each other."""
+        offsets = np.cumsum([0, *(graph.n_beads for graph in graphs[:-1])]).tolist()
+        shifted = list(zip(graphs, offsets, strict=True))
+        bonded = torch.cat([graph.bonded + offset for graph, offset in shifted], dim=1)
+        others = torch.cat([graph.others + offset for graph, offset in shifted], dim=1)
+        pairs = torch.cat([bonded, others, bonded] if periodic else [bonded, others], dim=1)
+        n_bonded = bonded.shape[1]
+        within = torch.full((pairs.shape[1] - n_bonded,), WITHIN_CUTOFF)
+        return cls(pairs, torch.cat([*(graph.bonded_kinds for graph in graphs), within]), n_bonded, periodic)
+
+    def try_all(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Which candidates are edges, shape (..., n), and their separations in nm, shape (..., n, 3).
+
+        Parameters
+        ----------
+        positions : Tensor of float64, shape (..., n_beads, 3)
+            nm.
+        cutoff : float
+            nm.
+        box_vectors : Tensor of float64, shape (..., 3, 3), or None
+            nm; the nearest image is exact up to half the smallest height.
+        """
+        separations = positions.index_select(-2, self.pairs[1]) - positions.index_select(-2, self.pairs[0])
+        if box_vectors is None:
+            near = squared_length(separations) < cutoff**2
+        else:
+            free = separations[..., self.n_bonded :, :]
+            images = torch.round(free @ torch.linalg.inv(box_vectors))
+            free -= lattice_shift(images, box_vectors)
+            near = squared_length(separations) < cutoff**2
+            again = slice(near.shape[-1] - self.n_bonded, None)
+            near[..., again] &= images[..., images.shape[-2] - self.n_bonded :, :].any(dim=-1)
+        near[..., : self.n_bonded] = True
+        return near, separations
 
 
 def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
@@ -164,17 +216,23 @@ def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
 
 
 class BatchedGraph:
-    """Edges of many systems at once, as one graph.
+    """Edges of many systems at once, as one graph, in successive configurations.
 
-    Small systems without a box are searched together in one vectorised pass; others one by one.
+    Small systems with the same box, or with none, are tried together in one vectorised pass; others one by one, large ones
+    with a neighbour list each.
 
     Parameters
     ----------
     graphs : sequence of BeadGraph
     cutoff : float
         nm.
-    box_vectors : sequence of Tensor or None
+    box_vectors : sequence of (Tensor of float64, shape (3, 3), or None), optional
         Box of each system, nm.
+
+    Raises
+    ------
+    UserError
+        If the cutoff exceeds half the smallest height of a box.
     """
 
     def __init__(
@@ -184,31 +242,31 @@ class BatchedGraph:
         self.cutoff = cutoff
         self.boxes = list(box_vectors) if box_vectors is not None else [None] * len(self.graphs)
         self.sizes = [graph.n_beads for graph in self.graphs]
-        self._together = all(box is None for box in self.boxes) and all(graph.is_small for graph in self.graphs)
-        if self._together:
-            offsets = np.cumsum([0, *self.sizes[:-1]]).tolist()
-            shifted = list(zip(self.graphs, offsets, strict=True))
-            self._bonded = torch.cat([graph.bonded + offset for graph, offset in shifted], dim=1)
-            self._others = torch.cat([graph.others + offset for graph, offset in shifted], dim=1)
-            self._kinds = torch.cat(
-                [*(graph.bonded_kinds for graph in self.graphs), torch.zeros(self._others.shape[1], dtype=torch.int64)]
-            )
-            self._all = torch.cat([self._bonded, self._others], dim=1)
-            self._always = self._kinds > 0
+        for box in self.boxes:
+            if box is not None:
+                check_cutoff(cutoff, box.numpy())
+        alike = all(_equal(box, self.boxes[0]) for box in self.boxes)
+        together = alike and all(graph.is_small for graph in self.graphs)
+        self._candidates = _AllPairs.of(self.graphs, periodic=self.boxes[0] is not None) if together else None
+        self._lists = [
+            None if graph.is_small else graph.verlet_list(cutoff, box)
+            for graph, box in zip(self.graphs, self.boxes, strict=True)
+        ]
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined system; positions (n_beads in all, 3) in nm."""
-        if self._together:
-            separations = positions.index_select(0, self._all[1]) - positions.index_select(0, self._all[0])
-            near = (separations.square().sum(dim=1) < self.cutoff**2) | self._always
+        candidates = self._candidates
+        if candidates is not None:
+            near, separations = candidates.try_all(positions, self.cutoff, self.boxes[0])
             keep = near.nonzero().squeeze(1)
             return Edges(
-                self._all.index_select(1, keep),
+                candidates.pairs.index_select(1, keep),
                 separations.index_select(0, keep).to(torch.float32),
-                self._kinds.index_select(0, keep),
+                candidates.kinds.index_select(0, keep),
             )
-        parts = [
-            graph.edges(own, self.cutoff, box)
-            for graph, own, box in zip(self.graphs, positions.split(self.sizes), self.boxes, strict=True)
-        ]
-        return join(parts, self.sizes)
+        own = zip(self.graphs, positions.split(self.sizes), self.boxes, self._lists, strict=True)
+        return join([graph.edges(x, self.cutoff, box, neighbours) for graph, x, box, neighbours in own], self.sizes)
+
+
+def _equal(box: Tensor | None, other: Tensor | None) -> bool:
+    return box is other or (box is not None and other is not None and torch.equal(box, other))

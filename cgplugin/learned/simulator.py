@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges, box_heights
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
+from cgplugin.systems.periodic import box_heights
 
 from .learned_model import LearnedModel
 from .refinement import Refinement, moved_separations, refine

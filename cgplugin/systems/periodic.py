@@ -23,6 +23,11 @@ def reduce_box_vectors(box_vectors: Array) -> Array:
     return np.stack([a, b, c], axis=-2)
 
 
+def box_heights(box_vectors: Array) -> Array:
+    """Distances between opposite faces of the box, shape (3,), nm."""
+    return 1.0 / np.linalg.norm(np.linalg.inv(box_vectors), axis=0)
+
+
 def minimum_image(vectors: Array, box_vectors: Array) -> Array:
     """Shift separations by lattice vectors to their shortest image, as OpenMM does.
 

@@ -6,6 +6,7 @@ Only the description lives here, because training needs it too (names of the ato
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -22,6 +23,9 @@ from cgplugin.units import BOLTZMANN, Units, check_units
 from .molecular_system import MolecularSystem
 
 FILE_NAME = "forcefield.json"
+
+COULOMB = 138.93545764438198
+"""Coulomb constant in kJ/mol nm/e^2 (1 / 4 pi eps_0, CODATA 2018)."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,42 @@ class Dynamics:
     friction: float
     time_step: float
 
+    @property
+    def kT(self) -> float:  # noqa: N802 (as the field writes it)
+        """Thermal energy, kJ/mol."""
+        return BOLTZMANN * self.temperature
+
+
+@dataclass(frozen=True)
+class Coulomb:
+    """Coulomb interaction of a periodic system, E = constant q_i q_j / r, summed as Ewald's.
+
+    Attributes
+    ----------
+    constant : float
+        kJ/mol nm/e^2; the Bjerrum length is ``constant / kT``.
+    cutoff : float
+        Of the part that is summed in real space, nm.
+    tolerance : float
+        Relative error of the forces that the sum may have.
+    """
+
+    constant: float
+    cutoff: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Ions:
+    """The salt of an electrolyte: atom types of one anion and one cation, each a linear chain of bonded atoms."""
+
+    anion: tuple[str, ...]
+    cation: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class BeadSpringForceField:
-    """Bead-spring model: truncated Lennard-Jones, harmonic bonds, cosine angles on the backbone.
+    """Bead-spring model: truncated Lennard-Jones, harmonic bonds, cosine angles on the backbone, perhaps charges.
 
     Everything in OpenMM's units, into which reduced units map one to one; see `cgplugin.units`.
 
@@ -57,7 +93,13 @@ class BeadSpringForceField:
     lammps_type_ids : dict
         Name of an atom type to the integer that LAMMPS files use for it.
     cutoff : float
-        Pair cutoff in nm; the potential is shifted to zero there. Pairs joined by a bond do not interact.
+        Of the Lennard-Jones potential in nm, which is shifted to zero there. Pairs joined by a bond do not interact.
+    epsilon_overrides : dict
+        Pair of type names, sorted, to the epsilon in kJ/mol that takes the place of the mixed one.
+    coulomb : Coulomb or None
+        None where no type has a charge.
+    ions : Ions or None
+        What a salt of this force field is made of.
     bond_k, bond_r0 : float
         LAMMPS' convention, E = k (r - r0)^2: kJ/mol/nm^2 and nm.
     angle_k : dict
@@ -83,7 +125,10 @@ class BeadSpringForceField:
     constitutional_units: tuple[tuple[str, ...], ...]
     dynamics: Dynamics
     units: Units
-    raw: dict[str, Any] = field(repr=False, compare=False)
+    epsilon_overrides: dict[tuple[str, str], float] = field(default_factory=dict)
+    coulomb: Coulomb | None = None
+    ions: Ions | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     source: str = field(default="force field", compare=False)
 
     @classmethod
@@ -107,23 +152,27 @@ class BeadSpringForceField:
                 )
                 for name, entry in raw["bead_types"].items()
             }
+            ions = _ions(raw.get("molecules", {}))
             dynamics = raw["dynamics"]
             # reduced temperature T* is kT / epsilon, and epsilon = 1 kJ/mol
             kelvin = 1 / BOLTZMANN if units == "lj" else 1.0
             result = cls(
                 atom_types=types,
                 lammps_type_ids={name: int(i) for name, i in raw.get("lammps_type_ids", {}).items()},
-                cutoff=float(raw["pair"]["cutoff"]) if "cutoff" in raw["pair"] else math.nan,
+                cutoff=_pair_number(raw["pair"], "cutoff"),
                 bond_k=float(raw["bond"]["K"]),
                 bond_r0=float(raw["bond"]["r0"]),
-                angle_k={k: float(v) for k, v in raw["angle"].get("K_by_middle_bead", {}).items()},
-                constitutional_units=tuple(tuple(unit) for unit in raw.get("constitutional_units", ())),
+                angle_k=_angle_k(raw["angle"], types, ions),
+                constitutional_units=_constitutional_units(raw, types, ions),
                 dynamics=Dynamics(
                     float(dynamics["temperature"]) * kelvin,
                     float(dynamics["friction"]),
                     float(dynamics["timestep"]),
                 ),
                 units=units,
+                epsilon_overrides=_epsilon_overrides(raw["pair"]),
+                coulomb=_coulomb(raw["pair"], units) if any(kind.charge for kind in types.values()) else None,
+                ions=ions,
                 raw=raw,
                 source=source,
             )
@@ -137,11 +186,24 @@ class BeadSpringForceField:
     def _check(self) -> None:
         known = ", ".join(self.atom_types)
         used = {name for unit in self.constitutional_units for name in unit}
+        used |= {name for pair in self.epsilon_overrides for name in pair}
+        used |= set(self.ions.anion + self.ions.cation) if self.ions is not None else set()
         for name in sorted((used | set(self.angle_k) | set(self.lammps_type_ids)) - set(self.atom_types)):
             raise UserError(f"{self.source}: unknown bead type {name!r}, the bead types are {known}")
         for kind in self.atom_types.values():
             if not (kind.mass > 0 and kind.sigma > 0 and kind.epsilon >= 0):
                 raise UserError(f"{self.source}: bead type {kind.name!r} needs mass > 0, sigma > 0 and epsilon >= 0")
+        for pair, epsilon in self.epsilon_overrides.items():
+            if not epsilon >= 0:
+                raise UserError(f"{self.source}: the epsilon of {'-'.join(pair)} is {epsilon}, expected at least 0")
+        if self.coulomb is not None:
+            for what, value in (
+                ("lammps_dielectric", 1 / self.coulomb.constant),
+                ("coulomb_cutoff", self.coulomb.cutoff),
+                ("ewald_tolerance", self.coulomb.tolerance),
+            ):
+                if not 0 < value < math.inf:
+                    raise UserError(f"{self.source}: there are charges, and 'pair' says no positive {what!r}")
         if not (self.dynamics.time_step > 0 and self.dynamics.temperature > 0 and self.dynamics.friction > 0):
             raise UserError(f"{self.source}: temperature, friction and timestep must be positive")
 
@@ -158,6 +220,33 @@ class BeadSpringForceField:
                     f"{system.name}: atom {atom} has the unknown bead type {name!r}; {self.source} has "
                     f"{', '.join(self.atom_types)}"
                 )
+
+    def check_charges(self, system: MolecularSystem) -> None:
+        """Raise a `UserError` where a system has other charges than this force field, or a net charge."""
+        expected = self.charges(system)
+        if system.charges is not None and len(bad := np.flatnonzero(np.abs(system.charges - expected) > 1e-6)):
+            atom = int(bad[0])
+            raise UserError(
+                f"{system.name}: atom {atom} ({system.atom_types[atom]}) has charge {system.charges[atom]:g}, "
+                f"{self.source} has {expected[atom]:g}"
+            )
+        if abs(net := float(expected.sum())) > 1e-6:
+            raise UserError(f"{system.name}: the net charge is {net:g}, expected 0: add or remove ions")
+
+    def charges(self, system: MolecularSystem) -> NDArray[np.float64]:
+        """Charge of each atom by its type, elementary charges, shape (n_atoms,)."""
+        self.check_types(system)
+        return np.array([self.atom_types[name].charge for name in system.atom_types])
+
+    def epsilon(self, first: str, second: str) -> float:
+        """Lennard-Jones epsilon of a pair of types, kJ/mol: the geometric mean, unless the pair has one of its own."""
+        mixed = math.sqrt(self.atom_types[first].epsilon * self.atom_types[second].epsilon)
+        return self.epsilon_overrides.get(_sorted_pair(first, second), mixed)
+
+    @property
+    def longest_cutoff(self) -> float:
+        """The longer of the cutoffs in nm, which is what a periodic box must have room for."""
+        return self.cutoff if self.coulomb is None else max(self.cutoff, self.coulomb.cutoff)
 
     def lammps_type_names(self) -> dict[int, str]:
         """LAMMPS type id to the name of the atom type."""
@@ -187,6 +276,76 @@ class BeadSpringForceField:
             if self.angle_k[system.atom_types[middle]] > 0
         ]
         return np.array(angles, dtype=np.int64).reshape(-1, 3)
+
+
+_STATED = {
+    "cutoff": r"\bcut at ([\d.]+\d)",
+    "coulomb_cutoff": r"\breal-space cutoff ([\d.]+\d)",
+    "ewald_tolerance": r"\brelative force error ([\d.]+(?:e[+-]?\d+)?)",
+}
+"""Where the sentence ``form`` of ``pair`` states a number that has no entry of its own, as in ``electrolyte.json``."""
+
+
+def _pair_number(pair: dict[str, Any], name: str) -> float:
+    """A number of the section ``pair``: its entry, else what ``form`` states, else NaN."""
+    if name in pair:
+        return float(pair[name])
+    stated = re.search(_STATED[name], str(pair.get("form", "")))
+    return float(stated[1]) if stated else math.nan
+
+
+def _coulomb(pair: dict[str, Any], units: Units) -> Coulomb:
+    """Coulomb interaction; LAMMPS' unit style ``lj`` has the constant 1, divided by the dielectric constant."""
+    vacuum = 1.0 if units == "lj" else COULOMB
+    dielectric = float(pair["lammps_dielectric"])
+    return Coulomb(
+        vacuum / dielectric if dielectric else math.inf,
+        _pair_number(pair, "coulomb_cutoff"),
+        _pair_number(pair, "ewald_tolerance"),
+    )
+
+
+def _epsilon_overrides(pair: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Entries like ``"E-Li": 2.0``."""
+    overrides = {}
+    for key, value in pair.get("overrides_epsilon", {}).items():
+        first, dash, second = key.partition("-")
+        if not dash:
+            raise ValueError(f"overrides_epsilon has the key {key!r}, expected two bead types: 'E-Li'")
+        overrides[_sorted_pair(first, second)] = float(value)
+    return overrides
+
+
+def _sorted_pair(first: str, second: str) -> tuple[str, str]:
+    return (first, second) if first <= second else (second, first)
+
+
+def _ions(molecules: dict[str, Any]) -> Ions | None:
+    """Anion and cation, given as ``"F-S-N-S-F"`` and ``"Li"``; chains are described in words, for people."""
+    if "anion" not in molecules and "cation" not in molecules:
+        return None
+    return Ions(tuple(molecules["anion"].split("-")), tuple(molecules["cation"].split("-")))
+
+
+def _angle_k(angle: dict[str, Any], types: dict[str, AtomType], ions: Ions | None) -> dict[str, float]:
+    """K by the middle atom's type, or one K for chains and one for anions."""
+    if "K_by_middle_bead" in angle or ions is None:
+        return {name: float(k) for name, k in angle.get("K_by_middle_bead", {}).items()}
+    chain = dict.fromkeys(_backbone_types(types, ions), float(angle["K_chain"]))
+    return chain | dict.fromkeys(ions.anion, float(angle["K_anion"]))
+
+
+def _constitutional_units(
+    raw: dict[str, Any], types: dict[str, AtomType], ions: Ions | None
+) -> tuple[tuple[str, ...], ...]:
+    """Units of the chains: those that are listed, or, with a salt, each type that is in no ion."""
+    if "constitutional_units" in raw or ions is None:
+        return tuple(tuple(unit) for unit in raw.get("constitutional_units", ()))
+    return tuple((name,) for name in _backbone_types(types, ions))
+
+
+def _backbone_types(types: dict[str, AtomType], ions: Ions) -> list[str]:
+    return [name for name in types if name not in ions.anion + ions.cation]
 
 
 @cache

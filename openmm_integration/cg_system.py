@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.errors import UserError
+from cgplugin.systems.periodic import check_box
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,17 @@ class CoarseSystem:
     ----------
     parts : tuple of CoarseGraining
         The systems, in the order of their beads. Replicas share one `CoarseGraining`.
-    box_vectors : array, shape (3, 3), or None
-        nm; only for a single system.
+    box_vectors : array, shape (n_parts, 3, 3), or None
+        nm, a box for each part; given as (3, 3) it is that of all parts. Systems in one Context need not have the same box:
+        nothing of OpenMM's moves the beads. If they do, it is the Context's box as well; if they do not, the Context has none,
+        and reporters that ask it for a box write none: `PartReporter` writes each part's own.
     start_frames : array, shape (n_history + 1, n_beads, 3), or None
         Bead positions one learned time step apart, the latest last, nm, unwrapped: where a simulation starts.
 
     Raises
     ------
     UserError
-        If several systems with a box are to share one Context.
+        If a box is not one, or shapes do not fit.
     """
 
     parts: tuple[CoarseGraining, ...]
@@ -41,8 +44,17 @@ class CoarseSystem:
     start_frames: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.box_vectors is not None and len(self.parts) != 1:
-            raise UserError("an OpenMM Context has one box: simulate systems with a box one at a time")
+        if self.box_vectors is not None:
+            boxes = np.array(self.box_vectors, dtype=np.float64)
+            if boxes.ndim == 2:
+                boxes = np.broadcast_to(boxes, (len(self.parts), *boxes.shape)).copy()
+            if boxes.shape != (len(self.parts), 3, 3):
+                raise UserError(
+                    f"box vectors of shape {boxes.shape} for {len(self.parts)} systems, expected (3, 3) each"
+                )
+            for cg, box in zip(self.parts, boxes, strict=True):
+                check_box(box, cg.system.name)
+            object.__setattr__(self, "box_vectors", boxes)
         if self.start_frames is not None and self.start_frames.shape[1:] != (self.n_beads, 3):
             raise UserError(
                 f"the start frames have shape {self.start_frames.shape}, expected (n_history + 1, {self.n_beads}, 3)"
@@ -58,6 +70,16 @@ class CoarseSystem:
         """First bead of each part, and the number of beads at the end, shape (n_parts + 1,)."""
         return np.cumsum([0, *(cg.n_beads for cg in self.parts)])
 
+    @property
+    def common_box(self) -> NDArray[np.float64] | None:
+        """Box of all parts, shape (3, 3); None if there is none, or they differ."""
+        boxes = self.box_vectors
+        return boxes[0] if boxes is not None and (boxes == boxes[0]).all() else None
+
+    def box_of(self, part: int) -> NDArray[np.float64] | None:
+        """Box of one part, shape (3, 3), or None."""
+        return None if self.box_vectors is None else self.box_vectors[part]
+
     def beads_of(self, part: int) -> range:
         """Beads of one part, for a reporter's ``atomSubset``."""
         return range(int(self.offsets[part]), int(self.offsets[part + 1]))
@@ -65,7 +87,7 @@ class CoarseSystem:
     @cached_property
     def topology(self) -> app.Topology:
         """A chain per molecule, a residue per bead, the CG bonds."""
-        return bead_topology(self.parts, self.box_vectors)
+        return bead_topology(self.parts, self.common_box)
 
     @cached_property
     def system(self) -> openmm.System:
@@ -77,8 +99,8 @@ class CoarseSystem:
                 system.addParticle(mass)
             for i, j in (cg.bonds + offset).tolist():
                 bonds.addBond(i, j, 0.0, 0.0)
-        if self.box_vectors is not None:
-            system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in self.box_vectors.tolist()))
+        if self.common_box is not None:
+            system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in self.common_box.tolist()))
             bonds.setUsesPeriodicBoundaryConditions(True)
         system.addForce(bonds)
         return system

@@ -74,7 +74,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         self.setRandomNumberSeed(seed)
         self.model = model
         self.cg = cg
-        boxes = [cg.box_vectors] * len(cg.parts)
+        boxes = [cg.box_of(part) for part in range(len(cg.parts))]
         self.simulator = LearnedSimulator(model, cg.parts, seed=seed, box_vectors=boxes, refinement=refinement)
         self.observers: list[Observer] = []
         self.addGlobalVariable("has_history", 0)
@@ -94,7 +94,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         Raises
         ------
         UserError
-            If the displacements before the first step are not known; see `set_history`.
+            If the displacements before the first step are not known (see `set_history`), or the Context's box was changed.
         cgplugin.learned.simulator.SimulationDivergedError
             If a position is no longer finite. The Context keeps the last state that was reported.
         """
@@ -128,7 +128,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
 
     def _read(self, context: openmm.Context) -> LearnedState:
         """State of the Context; the tensors of the last call where nothing has changed since."""
-        positions = context.getState(positions=True).getPositions(asNumpy=True)._value
+        found = context.getState(positions=True)
+        positions = found.getPositions(asNumpy=True)._value
+        self._check_box(found)
         n_done = context.getStepCount()
         known = self._state
         has_history = self.getGlobalVariableByName("has_history") > 0
@@ -148,6 +150,18 @@ class LearnedIntegrator(openmm.CustomIntegrator):
             )
         start = self._start_state(frames)
         return LearnedState(torch.tensor(positions), start.displacements, n_done)
+
+    def _check_box(self, found: openmm.State) -> None:
+        box = self.cg.common_box
+        if box is None:
+            return
+        now = found.getPeriodicBoxVectors(asNumpy=True)._value
+        if not np.allclose(now, box, rtol=1e-5, atol=1e-5):
+            raise UserError(
+                f"the Context's box is ({', '.join(f'{x:g}' for x in np.diagonal(now))}) nm, that of the bead system "
+                f"({', '.join(f'{x:g}' for x in np.diagonal(box))}) nm: a learned simulation has a constant box; make a "
+                "CoarseSystem with the new one"
+            )
 
     def _write(self, context: openmm.Context, state: LearnedState, steps: int) -> None:
         positions, history = state.positions.numpy(), state.displacements.numpy()

@@ -12,6 +12,7 @@ from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
+from cgplugin.learned.start_checks import checked_structure
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.structure_files import Structure, load_structure
@@ -135,6 +136,7 @@ def prepare(
         raise UserError(f"replicas is {replicas}, expected at least 1")
     if start is not None and len(structures) != 1:
         raise UserError("a trajectory to start from belongs to a single structure")
+    structures = [checked_structure(model, structure) for structure in structures]
     mappings = [model.coarsen(structure.system) for structure in structures]
     parts: list[CoarseGraining] = [cg for cg in mappings for _ in range(replicas)]
     each = [structure for structure in structures for _ in range(replicas)]
@@ -154,4 +156,5 @@ def prepare(
                 model, structure, *described, seed=seed + n, platform=platform, threads=threads
             )
             frames.append(to_beads(cg, structure, fine_frames))
-    return CoarseSystem(tuple(parts), structures[0].box_vectors, np.concatenate(frames, axis=1))
+    boxes = [structure.box_vectors for structure in each if structure.box_vectors is not None]
+    return CoarseSystem(tuple(parts), np.stack(boxes) if boxes else None, np.concatenate(frames, axis=1))

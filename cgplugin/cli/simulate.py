@@ -62,7 +62,7 @@ def command(
     """Simulate each STRUCTURE with the trained MODEL for --time and write DIR/NAME below --out.
 
     STRUCTURE is a LAMMPS data file, a PDB file with system.json beside it, or a folder that holds one. All structures (and
-    replicas) go through the network in one batch; systems with a periodic box run one after the other.
+    replicas) go through the network in one batch; in periodic boxes, equal or not, as well.
     """
     from dataclasses import replace
 
@@ -99,34 +99,24 @@ def command(
     names = [structure.system.name for structure in loaded]
     replica_folders(out, names, replicas)
     first_frames = open_trajectory(start, loaded[0], conventions) if start is not None else None
-    periodic = loaded[0].box_vectors is not None
-    batches = [[structure] for structure in loaded] if periodic else [loaded]
-    if periodic and replicas > 1:
-        raise UserError(
-            "replicas of a system with a box share no Context yet: run them with seeds and folders of their own"
-        )
-    for batch in batches:
-        simulation = learned_simulation(
-            learned,
-            batch,
-            seed=seed,
-            replicas=replicas,
-            start=first_frames,
-            force_field=given,
-            platform=platform,
-            threads=threads,
-            refinement=refinement,
-        )
-        if threads is None and simulation.system.getNumParticles() <= ONE_THREAD_LIMIT:
-            torch.set_num_threads(1)
-        own = [structure.system.name for structure in batch]
-        # systems with a box have a run, and so a checkpoint, each
-        folder = out / ".runs" / own[0] if periodic and len(loaded) > 1 else out
-        run = ResumableRun(simulation, learned, out, own, settings, record_folder=folder)
-        for written in run.run(resume=resume, progress=show_progress()):
-            click.echo(f"{written}: topology.pdb, trajectory.dcd, properties.csv, summary.json")
-        for line in run.stretched:
-            click.echo(f"warning: {line}", err=True)
-        click.echo(
-            f"{settings.n_steps} steps of {len(run.outputs)} system(s), {1e3 * run.seconds_per_step:.2f} ms per step"
-        )
+    simulation = learned_simulation(
+        learned,
+        loaded,
+        seed=seed,
+        replicas=replicas,
+        start=first_frames,
+        force_field=given,
+        platform=platform,
+        threads=threads,
+        refinement=refinement,
+    )
+    if threads is None and simulation.system.getNumParticles() <= ONE_THREAD_LIMIT:
+        torch.set_num_threads(1)
+    run = ResumableRun(simulation, learned, out, names, settings)
+    for written in run.run(resume=resume, progress=show_progress()):
+        click.echo(f"{written}: topology.pdb, trajectory.dcd, properties.csv, summary.json")
+    for line in run.stretched:
+        click.echo(f"warning: {line}", err=True)
+    click.echo(
+        f"{settings.n_steps} steps of {len(run.outputs)} system(s), {1e3 * run.seconds_per_step:.2f} ms per step"
+    )

@@ -14,10 +14,10 @@ from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
-from cgplugin.systems.periodic import box_heights
 
 from .learned_model import LearnedModel
 from .refinement import Refinement, moved_separations, refine
+from .start_checks import check_box_fits, check_no_overlap
 
 TILE_BEADS = 512
 """Beads that go through the networks at a time: their edges then stay in the cache, and larger batches cost no more per bead."""
@@ -119,19 +119,13 @@ class LearnedSimulator:
         self.systems = list(systems)
         self.seed = seed
         boxes = [None] * len(self.systems) if box_vectors is None else list(box_vectors)
+        if len(boxes) != len(self.systems):
+            raise UserError(f"{len(boxes)} boxes for {len(self.systems)} systems")
         cutoff = model.description.cutoff
-        for cg, box in zip(self.systems, boxes, strict=True):
-            if (box is not None) != model.description.periodic:
-                kind = ("without", "with") if model.description.periodic else ("with", "without")
-                raise UserError(
-                    f"{cg.system.name}: a system {kind[0]} a box, but {model.source} was trained {kind[1]} one"
-                )
-            if box is not None and cutoff > 0.5 * (height := box_heights(np.asarray(box, dtype=float)).min()):
-                raise UserError(
-                    f"{cg.system.name}: the model's cutoff of {cutoff:g} nm exceeds half of the smallest box height "
-                    f"({height:g} nm): use a larger box"
-                )
-        tensors = [None if box is None else torch.tensor(np.asarray(box), dtype=torch.float64) for box in boxes]
+        self.boxes = [None if box is None else np.array(box, dtype=np.float64) for box in boxes]
+        for cg, box in zip(self.systems, self.boxes, strict=True):
+            check_box_fits(model, cg.system.name, box)
+        tensors = [None if box is None else torch.from_numpy(box) for box in self.boxes]
         embedded: dict[int, Tensor] = {}
         graphs: dict[int, BeadGraph] = {}
         for cg in self.systems:
@@ -165,11 +159,11 @@ class LearnedSimulator:
         Raises
         ------
         UserError
-            If a shape is wrong or a position is not finite.
+            If a shape is wrong, a position is not finite, or two beads are at the same place.
         """
         k = self.model.n_history
         parts = []
-        for cg, own in zip(self.systems, frames, strict=True):
+        for cg, own, box in zip(self.systems, frames, self.boxes, strict=True):
             array = np.asarray(own, dtype=np.float64)
             if array.shape != (k + 1, cg.n_beads, 3):
                 raise UserError(
@@ -179,6 +173,7 @@ class LearnedSimulator:
             if not np.isfinite(array).all():
                 bead = int(np.argwhere(~np.isfinite(array))[0][1])
                 raise UserError(f"{cg.system.name}: the start position of bead {bead} is not finite")
+            check_no_overlap(array[-1], box, cg.system.name, "beads")
             parts.append(array)
         joined = np.concatenate(parts, axis=1)
         moved = np.diff(joined, axis=0)[::-1].transpose(1, 0, 2)

@@ -23,6 +23,38 @@ def reduce_box_vectors(box_vectors: Array) -> Array:
     return np.stack([a, b, c], axis=-2)
 
 
+def check_box(box_vectors: Array, name: str) -> None:
+    """Refuse what is no box in reduced form.
+
+    Parameters
+    ----------
+    box_vectors : array, shape (3, 3)
+        nm.
+    name : str
+        Of the system, for the message.
+
+    Raises
+    ------
+    UserError
+        If an element is not finite, an edge is not positive, or the form is not reduced.
+    """
+    if not np.isfinite(box_vectors).all():
+        raise UserError(f"{name}: the box is not finite: {_text(box_vectors)}")
+    if (np.diagonal(box_vectors) <= 0).any():
+        raise UserError(f"{name}: an edge of the box is not positive: {_text(box_vectors)}")
+    limits = 0.5 * np.diagonal(box_vectors)[[0, 0, 1]] * (1 + 1e-6)
+    if np.triu(box_vectors, 1).any() or (np.abs(box_vectors[[1, 2, 2], [0, 0, 1]]) > limits).any():
+        raise UserError(
+            f"{name}: the box vectors are not in reduced form (a along x, b in the xy plane, tilts of at most half an edge): "
+            f"{_text(box_vectors)}"
+        )
+
+
+def _text(box_vectors: Array) -> str:
+    rows = (" ".join(f"{value:g}" for value in row) for row in box_vectors)
+    return f"({', '.join(rows)}) nm"
+
+
 def box_heights(box_vectors: Array) -> Array:
     """Distances between opposite faces of the box, shape (3,), nm."""
     return 1.0 / np.linalg.norm(np.linalg.inv(box_vectors), axis=0)
@@ -57,6 +89,7 @@ class MoleculeMender:
     """
 
     def __init__(self, system: MolecularSystem) -> None:
+        self._system = system
         neighbours: list[list[int]] = [[] for _ in range(system.n_atoms)]
         for i, j in system.bonds.tolist():
             neighbours[i].append(j)
@@ -87,12 +120,51 @@ class MoleculeMender:
             nm.
         box_vectors : array, shape (3, 3) or (n_frames, 3, 3)
             nm.
+
+        Raises
+        ------
+        UserError
+            If a bond spans half the box, so that either image may be the bonded one; the message names its atoms.
         """
         whole = np.array(positions, dtype=np.float64)
         for parents, children in self._shells:
             bond = minimum_image(whole[..., children, :] - whole[..., parents, :], box_vectors)
             whole[..., children, :] = whole[..., parents, :] + bond
+        self._check_bonds(whole, box_vectors)
         return whole
+
+    def _check_bonds(self, whole: Array, box_vectors: Array) -> None:
+        """Of a bond's images one at most is shorter than half the smallest height, in a ring through the box perhaps none."""
+        i, j = self._system.bonds.T
+        if not len(i):
+            return
+        lengths = np.linalg.norm(whole[..., j, :] - whole[..., i, :], axis=-1)
+        half = 0.5 * np.min([box_heights(box) for box in box_vectors.reshape(-1, 3, 3)])
+        if len(far := np.argwhere(lengths > half)):
+            bond = far[0][-1]
+            raise UserError(
+                f"{self._system.name}: the bond between atoms {i[bond]} and {j[bond]} is {lengths[tuple(far[0])]:g} nm long, "
+                f"more than half of the smallest box height ({half:g} nm): its molecule cannot be made whole; give unwrapped "
+                "positions or image flags, or use a larger box"
+            )
+
+
+def wrap_molecules(positions: Array, molecules: NDArray[np.int64], box_vectors: Array) -> Array:
+    """Positions with the centre of every molecule in the box; molecules stay whole.
+
+    Parameters
+    ----------
+    positions : array, shape (n, 3)
+        nm, molecules whole.
+    molecules : array of int, shape (n,)
+        Molecule of each point, from 0.
+    box_vectors : array, shape (3, 3)
+        nm.
+    """
+    sizes = np.bincount(molecules)
+    centres = np.stack([np.bincount(molecules, weights=column) for column in positions.T], axis=1) / sizes[:, None]
+    images = np.floor(centres @ np.linalg.inv(box_vectors))
+    return positions - (images @ box_vectors)[molecules]
 
 
 def unwrap(positions: Array, box_vectors: Array, previous: Array | None = None, source: str = "trajectory") -> Array:

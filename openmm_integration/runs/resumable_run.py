@@ -21,6 +21,7 @@ from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.units import length_unit, time_unit
 from openmm_integration.integrator import LearnedIntegrator
+from openmm_integration.part_reporter import PartReporter
 
 from .coarse_files import write_beads
 
@@ -125,8 +126,6 @@ class ResumableRun:
     names : sequence of str
         Of the structures; the simulation's parts are their replicas, in this order.
     settings : RunSettings
-    record_folder : Path, optional
-        For checkpoints; by default ``out``.
     """
 
     def __init__(
@@ -136,13 +135,14 @@ class ResumableRun:
         out: Path,
         names: Sequence[str],
         settings: RunSettings,
-        record_folder: Path | None = None,
     ) -> None:
         self.simulation, self.model, self.settings = simulation, model, settings
-        self.out = out if record_folder is None else record_folder
+        self.out = out
         integrator = simulation.integrator
         assert isinstance(integrator, LearnedIntegrator)
         self.integrator = integrator
+        if settings.wrap and integrator.cg.box_vectors is None:
+            raise UserError(f"{names[0]}: has no box to wrap molecules into: leave --wrap out")
         self.outputs = [_Outputs(*place) for place in replica_folders(out, names, settings.replicas)]
         self.recorder = Rg2Recorder(integrator.cg.parts)
         integrator.observers += [self.recorder, self._watch]
@@ -249,7 +249,7 @@ class ResumableRun:
         start = self.simulation.context.getState(positions=True).getPositions(asNumpy=True)._value
         for n, output in enumerate(self.outputs):
             part = cg.parts[n]
-            write_beads(output.folder, part, start[cg.beads_of(n)], cg.box_vectors, units=self.model.units)
+            write_beads(output.folder, part, start[cg.beads_of(n)], cg.box_of(n), units=self.model.units)
             with output.properties.open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerow(["time", "rg2"])
 
@@ -269,20 +269,21 @@ class ResumableRun:
     def _add_reporters(self) -> None:
         for n, output in enumerate(self.outputs):
             self.simulation.reporters.append(
-                app.DCDReporter(
-                    str(output.trajectory),
+                PartReporter(
+                    output.trajectory,
                     self.settings.report_interval,
+                    self.integrator.cg,
+                    n,
+                    wrap=self.settings.wrap,
                     append=output.trajectory.exists() and output.trajectory.stat().st_size > 0,
-                    enforcePeriodicBox=self.settings.wrap,
-                    atomSubset=list(self.integrator.cg.beads_of(n)),
                 )
             )
 
     def _abandon_files(self) -> None:
-        """Close files on a full disk: OpenMM's reporters do so when they are collected, and would print a traceback."""
+        """Close files on a full disk: they would be flushed when they are collected, with a traceback."""
         for reporter in self.simulation.reporters:
             with suppress(OSError, AttributeError):
-                reporter._out.close()
+                reporter.close()
 
     def _write_properties(self) -> None:
         steps, values = self.recorder.take()

@@ -27,23 +27,17 @@ def command(
 ) -> None:
     """Generate short MD of the systems that SPEC describes, a folder per system below --out.
 
-    SPEC is a YAML file with any of these entries: force_field (file, or "polymer"), polymer_class (I or II), n_systems,
-    n_units, sequences (lists of indices of constitutional units, in place of a class), length, recording_interval,
-    relaxation (times in tau or ps), seed, chains_per_context, name. Systems that are there already are kept, so that an
-    interrupted run goes on where it was.
+    SPEC is a YAML file. Its entry system says what is made: polymers (the default: single chains of a bead-spring force field),
+    electrolytes (bead-spring chains and salt in a periodic box) or atomistic (polymer and salt with all atoms). All have
+    n_systems, length, recording_interval, relaxation (times in tau or ps), seed and name; polymers also force_field (file, or
+    "polymer"), polymer_class (I or II), n_units, sequences (lists of indices of constitutional units, in place of a class) and
+    chains_per_context; electrolytes force_field, n_chains, n_repeats (of the pattern in a chain), n_salt (a number, or a list to
+    draw from), compositions (a list of pattern and n_salt, in place of sampling) and density. Systems that are there already are
+    kept, so that an interrupted run goes on where it was.
     """
-    from dataclasses import replace
+    from openmm_integration.ground_truth.kinds import load_spec
 
-    from cgplugin.errors import UserError
-    from openmm_integration.ground_truth.generate import GenerateSpec, generate
-
-    settings = GenerateSpec.load(spec)
-    if seed is not None:
-        settings = replace(settings, seed=seed)
-    if n_systems is not None:
-        if settings.sequences is not None:
-            raise UserError(f"{spec}: has sequences, whose number is that of the systems: --n-systems does not apply")
-        settings = replace(settings, n_systems=n_systems)
+    settings, generate = load_spec(spec, seed=seed, n_systems=n_systems)
     folders = generate(
         settings,
         out,

@@ -110,7 +110,7 @@ def random_positions(
     positions = np.empty((system.n_atoms, 3))
     random = np.random.default_rng(np.random.SeedSequence(seed))
     for number, atoms in enumerate(_atoms_of_molecules(system)):
-        walk = start_positions(_molecule(system, atoms), bond_length, (*seed, number))
+        walk = start_positions(_molecule(system, atoms), bond_length, (*seed, number + 1))
         positions[atoms] = walk + random.random(3) @ box_vectors
     return positions
 

@@ -1,40 +1,31 @@
 """Ground truth: short MD of polymers sampled from a chemical space, a folder per system."""
 
 import os
-import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import mdtraj
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from cgplugin.errors import UserError, one_line
-from cgplugin.files import read_json, sole_writer, write_json
+from cgplugin.errors import UserError
+from cgplugin.files import sole_writer
 from cgplugin.systems import force_field as force_fields
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.molecular_system import MolecularSystem
-from cgplugin.units import time_unit
-from openmm_integration.platforms import choose_platform
-from openmm_integration.topology import to_openmm_topology, write_pdb
 
 from .chemical_space import PolymerClass, sample_sequence
-from .molecular_dynamics import PackedChains, Recording, steps_for
+from .md_jobs import Resources, check_times, integer_seed, run_md_jobs
+from .molecular_dynamics import PackedChains, Recording
 from .polymer_builder import build_polymer, start_positions
 from .spec import GenerateSpec
-from .worker_pool import Tell, run_jobs
+from .spec_file import KIND_ENTRY
+from .system_folders import claim, recorded, write_system_folder
+from .worker_pool import Tell
 
-__all__ = ["GenerateSpec", "generate", "sample_systems", "start_of", "write_dcd"]
-
-SPEC_FILE = "generate.json"
-
-DCD_BLOCK = 200
-"""Frames that are converted at a time."""
+__all__ = ["GenerateSpec", "generate", "sample_systems", "start_of"]
 
 _SAMPLE, _START, _DYNAMICS = 0, 1, 2
 """Last part of a seed: what it is for."""
@@ -49,8 +40,15 @@ class _Group:
     systems: list[MolecularSystem]
     first: int
     out: Path
-    platform: str
-    threads: int | None
+    resources: Resources
+
+    @property
+    def n_systems(self) -> int:
+        return len(self.systems)
+
+    @property
+    def n_atoms(self) -> int:
+        return sum(system.n_atoms for system in self.systems)
 
 
 def generate(
@@ -99,50 +97,19 @@ def generate(
         If the spec makes no sense, the folder has systems of another one or cannot be written, or the MD blows up.
     """
     out = Path(out)
-    if workers is not None and workers < 1:
-        raise UserError(f"workers is {workers}, expected at least 1")
     force_field = force_fields.find(spec.force_field)
-    _check_times(spec, force_field)
+    check_times(spec, force_field)
     systems = sample_systems(spec, force_field)
     for system in systems:
         force_field.check_types(system)
-    chosen = choose_platform(platform, threads)[0].getName()
-    on_cores = chosen in ("CPU", "Reference")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads is None and on_cores:
-        threads = 1
+    resources = Resources.choose(platform, threads, workers)
     folders = [out / system.name for system in systems]
     with sole_writer(out, "cgplugin generate"):
-        _claim(out, spec, force_field)
+        described = {KIND_ENTRY: spec.kind, **asdict(spec), "force_field": force_field.raw}
+        claim(out, described, lambda before, now: _check_groups(out, spec.chains_per_context, before, now))
         missing = [group for group in spec.groups() if not all(folders[i].is_dir() for i in group)]
-        groups = [
-            _Group(spec, force_field, [systems[i] for i in group], group[0], out, chosen, threads) for group in missing
-        ]
-        if workers is None:
-            workers = max(1, cores // (threads or 1)) if on_cores else 1
-        unit = time_unit(force_field.units)
-        length = spec.relaxation + spec.length
-        total = length * sum(len(group.systems) for group in groups)
-        begin = time.perf_counter()
-        with tqdm(
-            total=total,
-            desc="MD",
-            disable=not progress,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} " + unit + " [{elapsed}<{remaining}]",
-        ) as bar:
-
-            def on_progress(done: float) -> None:
-                bar.update(done)
-
-            run_jobs(_generate_group, groups, max(1, min(workers, len(groups))), on_progress)
-        seconds = time.perf_counter() - begin
-    if report is not None and groups:
-        steps = length / force_field.dynamics.time_step
-        bead_steps = steps * sum(system.n_atoms for group in groups for system in group.systems)
-        report(
-            f"{sum(len(group.systems) for group in groups)} systems generated in {seconds:.0f} s on {chosen}: "
-            f"{total / seconds:.3g} {unit}/s, {bead_steps / seconds / 1e6:.3g} million bead-steps/s"
-        )
+        groups = [_Group(spec, force_field, [systems[i] for i in group], group[0], out, resources) for group in missing]
+        run_md_jobs(_generate_group, groups, resources, spec, force_field, progress=progress, report=report)
     return folders
 
 
@@ -163,7 +130,7 @@ def sample_systems(spec: GenerateSpec, force_field: BeadSpringForceField) -> lis
             sequence = sample_sequence(force_field, polymer_class, spec.n_units, (spec.seed, i, _SAMPLE))
             drawn, units, kind = list(sequence.units_drawn), sequence.units, sequence.polymer_class
         system = build_polymer(force_field, units, f"{spec.name}{i:04d}")
-        provenance = {
+        provenance: dict[str, Any] = {
             "generator": "cgplugin generate",
             "class": kind,
             "constitutional_units": drawn,
@@ -186,101 +153,39 @@ def start_of(
     return start_positions(system, force_field.bond_r0, (spec.seed, number, _START))
 
 
-def write_dcd(path: Path, positions: NDArray[np.float32]) -> None:
-    """Write positions (n_frames, n_atoms, 3) in nm as a DCD file (angstrom, as the format wants)."""
-    try:
-        with mdtraj.formats.DCDTrajectoryFile(str(path), "w", force_overwrite=True) as file:
-            for first in range(0, len(positions), DCD_BLOCK):
-                file.write(10 * positions[first : first + DCD_BLOCK])
-    except TypeError as error:
-        # how mdtraj (1.11) fails when its C code reports that a write went wrong
-        raise OSError(f"{path.name} could not be written: is the disk full?") from error
-
-
-def _check_times(spec: GenerateSpec, force_field: BeadSpringForceField) -> None:
-    """Recording and relaxation must be whole numbers of MD steps, and the length a whole number of intervals."""
-    steps_for(spec.relaxation, force_field.dynamics.time_step, "relaxation")
-    steps_for(spec.recording_interval, force_field.dynamics.time_step, "recording interval")
-    if abs((spec.n_frames - 1) * spec.recording_interval - spec.length) > 1e-6 * spec.length:
+def _check_groups(out: Path, chains_per_context: int, before: int, now: int) -> None:
+    """The number of systems may change as long as no group does."""
+    if before != now and (fewer := min(before, now)) % chains_per_context:
         raise UserError(
-            f"the length of {spec.length:g} is no multiple of the recording interval of {spec.recording_interval:g}"
+            f"{out}: holds {before} systems, and {now} are asked for, but {fewer} do not fill the last group of "
+            f"{chains_per_context}: use another folder, or change the number by whole groups"
         )
 
 
 def _generate_group(group: _Group, tell: Tell) -> None:
     """Simulate the systems that share a Context, and write their folders."""
-    spec, systems = group.spec, group.systems
+    spec, systems, resources = group.spec, group.systems, group.resources
     chains = PackedChains(
         group.force_field,
         systems,
         [start_of(spec, group.force_field, group.first + i, system) for i, system in enumerate(systems)],
-        seed=_integer_seed(spec.seed, group.first, _DYNAMICS),
-        platform=group.platform,
-        threads=group.threads,
+        seed=integer_seed(spec.seed, group.first, _DYNAMICS),
+        platform=resources.platform,
+        threads=resources.threads,
     )
     recording = Recording(spec.n_frames, spec.recording_interval, spec.relaxation)
     ends = np.cumsum([0, *(system.n_atoms for system in systems)])
-    scratch = group.out / f".{systems[0].name}.positions"
 
     def on_steps(steps: int) -> None:
         tell(steps * group.force_field.dynamics.time_step * len(systems))
 
-    try:
-        # on disk, because long recordings of many chains do not fit in memory
-        with scratch.open("wb") as file:
-            for frame in chains.record(recording, on_steps):
-                file.write(np.concatenate(frame).astype(np.float32).tobytes())
-        positions = np.memmap(scratch, dtype=np.float32, mode="r", shape=(spec.n_frames, int(ends[-1]), 3))
+    def frames() -> Iterator[NDArray[np.float64]]:
+        for frame in chains.record(recording, on_steps):
+            yield np.concatenate(frame)
+
+    scratch = group.out / f".{systems[0].name}.positions"
+    with recorded(scratch, frames(), spec.n_frames, group.n_atoms) as positions:
         for i, system in enumerate(systems):
-            provenance = {**system.provenance, "platform": chains.run.platform, "threads": group.threads}
-            _write(group.out / system.name, replace(system, provenance=provenance), positions[:, ends[i] : ends[i + 1]])
-    except OSError as error:
-        raise UserError(f"{group.out}: cannot be written ({one_line(error)})") from error
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _write(folder: Path, system: MolecularSystem, positions: NDArray[np.float32]) -> None:
-    """Write one system's folder, whole or not at all; one that is there stays as it is."""
-    if folder.is_dir():
-        return
-    hidden = folder.parent / f".{folder.name}.partial"
-    # of a run that was killed
-    shutil.rmtree(hidden, ignore_errors=True)
-    try:
-        hidden.mkdir()
-        write_pdb(hidden / "topology.pdb", to_openmm_topology(system), positions[0].astype(np.float64))
-        write_dcd(hidden / "trajectory.dcd", positions)
-        system.save(hidden / "system.json")
-        hidden.rename(folder)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _integer_seed(*parts: int) -> int:
-    """Seed for OpenMM, below 2^31 - 1."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0] % (2**31 - 2))
-
-
-def _claim(out: Path, spec: GenerateSpec, force_field: BeadSpringForceField) -> None:
-    """Store the spec in the folder, or refuse a folder of another one.
-
-    The number of systems may change as long as no group does.
-    """
-    described: dict[str, Any] = {**asdict(spec), "force_field": force_field.raw}
-    record = out / SPEC_FILE
-    if record.exists():
-        earlier = read_json(record)
-        changed = [key for key in described if earlier.get(key) != described[key] and key != "n_systems"]
-        if changed:
-            raise UserError(f"{out}: holds systems of a spec that differs in {', '.join(changed)}: use another folder")
-        before, now = earlier["n_systems"], spec.n_systems
-        if before != now and (fewer := min(before, now)) % spec.chains_per_context:
-            raise UserError(
-                f"{out}: holds {before} systems, and {now} are asked for, but {fewer} do not fill the last group of "
-                f"{spec.chains_per_context}: use another folder, or change the number by whole groups"
-            )
-        described["n_systems"] = max(before, now)
-        if earlier == described:
-            return
-    write_json(record, described)
+            provenance = {**system.provenance, "platform": chains.run.platform, "threads": resources.threads}
+            described = replace(system, provenance=provenance)
+            write_system_folder(group.out / system.name, described, positions[:, ends[i] : ends[i + 1]])

@@ -19,6 +19,7 @@ from cgplugin.observables.statistics import standard_error
 from cgplugin.systems.force_field import built_in
 from openmm_integration.ground_truth.chemical_space import sample_sequence
 from openmm_integration.ground_truth.generate import GenerateSpec, _generate_group, _Group, generate, sample_systems
+from openmm_integration.ground_truth.md_jobs import Resources
 from tests.conftest import run_cli
 
 SHORT = {"n_systems": 4, "n_units": 6, "length": 4, "recording_interval": 0.5, "relaxation": 2, "chains_per_context": 2}
@@ -180,7 +181,7 @@ def test_steps_are_told_to_the_last(tmp_path: Path) -> None:
     """The progress bar ends at its total: relaxation and recording of all chains."""
     told: list[float] = []
     spec = GenerateSpec(**{**SHORT, "n_systems": 2})
-    group = _Group(spec, built_in(), sample_systems(spec, built_in()), 0, tmp_path, "CPU", 1)
+    group = _Group(spec, built_in(), sample_systems(spec, built_in()), 0, tmp_path, Resources("CPU", 1, 1))
     _generate_group(group, told.append)
     assert sum(told) == pytest.approx(2 * (2 + 4))
 
@@ -193,7 +194,7 @@ def test_steps_are_told_to_the_last(tmp_path: Path) -> None:
         ({"n_systems": 0}, "n_systems is 0"),
         ({"length": -1}, "length is -1"),
         ({"recording_interval": 0.005}, "is no multiple of"),
-        ({"force_field": "nylon"}, "unknown force field 'nylon': give a file or one of polymer"),
+        ({"force_field": "nylon"}, "unknown force field 'nylon': give a file or one of electrolyte, polymer"),
         ({"force_field": "missing.json"}, "no such file"),
         ({"sequences": [[0, 77]]}, "position 1 has the constitutional unit 77"),
         ({"sequences": [[0], [1.5]]}, "chain 1 of sequences is [1.5], expected a list of indices"),

@@ -1,0 +1,136 @@
+"""Short MD of many systems: what it runs on, how far it is, how fast it was."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from cgplugin.errors import UserError
+from cgplugin.systems.force_field import BeadSpringForceField
+from cgplugin.units import time_unit
+from openmm_integration.platforms import choose_platform
+
+from .molecular_dynamics import steps_for
+from .spec import MdSpec
+from .worker_pool import Tell, run_jobs
+
+
+@dataclass(frozen=True)
+class Resources:
+    """OpenMM platform, threads of its CPU platform per worker, and processes side by side (None: one per core)."""
+
+    platform: str
+    threads: int | None
+    workers: int | None
+
+    @classmethod
+    def choose(cls, platform: str | None, threads: int | None, workers: int | None) -> "Resources":
+        """Fill in what is not given.
+
+        By default the fastest platform, and on cores a worker of one thread per core, which uses them best.
+
+        Raises
+        ------
+        UserError
+            If there are no workers, or the platform is unknown or does not work here.
+        """
+        if workers is not None and workers < 1:
+            raise UserError(f"workers is {workers}, expected at least 1")
+        chosen = choose_platform(platform, threads)[0].getName()
+        if chosen not in ("CPU", "Reference"):
+            return cls(chosen, threads, workers or 1)
+        return cls(chosen, threads or 1, workers)
+
+    def workers_for(self, n_jobs: int) -> int:
+        """Number of processes."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(self.workers or cores // (self.threads or 1), n_jobs))
+
+
+class MdJob(Protocol):
+    """A Context's worth of MD."""
+
+    @property
+    def n_systems(self) -> int:
+        """Systems in it."""
+        ...
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of all of them."""
+        ...
+
+
+Job = TypeVar("Job", bound=MdJob)
+
+
+def check_times(spec: MdSpec, force_field: BeadSpringForceField) -> None:
+    """Raise a `UserError` unless relaxation and interval are whole MD steps, and the length whole intervals."""
+    steps_for(spec.relaxation, force_field.dynamics.time_step, "relaxation")
+    steps_for(spec.recording_interval, force_field.dynamics.time_step, "recording interval")
+    if abs((spec.n_frames - 1) * spec.recording_interval - spec.length) > 1e-6 * spec.length:
+        raise UserError(
+            f"the length of {spec.length:g} is no multiple of the recording interval of {spec.recording_interval:g}"
+        )
+
+
+def run_md_jobs(
+    work: Callable[[Job, Tell], None],
+    jobs: Sequence[Job],
+    resources: Resources,
+    spec: MdSpec,
+    force_field: BeadSpringForceField,
+    *,
+    progress: bool,
+    report: Callable[[str], object] | None,
+) -> None:
+    """Do the jobs side by side.
+
+    Parameters
+    ----------
+    work : callable
+        Function of a module, called with a job and a function that it tells the time in ps to, summed over the job's systems,
+        that it has just simulated.
+    jobs : sequence
+    resources : Resources
+    spec : MdSpec
+        How long each system is simulated.
+    force_field : BeadSpringForceField
+        Its units and MD time step.
+    progress : bool
+        Show a progress bar.
+    report : callable, optional
+        Called with one line about the speed, if there was anything to do.
+    """
+    unit = time_unit(force_field.units)
+    n_systems = sum(job.n_systems for job in jobs)
+    length = spec.relaxation + spec.length
+    total = length * n_systems
+    begin = time.perf_counter()
+    with tqdm(
+        total=total,
+        desc="MD",
+        disable=not progress,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} " + unit + " [{elapsed}<{remaining}]",
+    ) as bar:
+
+        def on_progress(done: float) -> None:
+            bar.update(done)
+
+        run_jobs(work, jobs, resources.workers_for(len(jobs)), on_progress)
+    seconds = time.perf_counter() - begin
+    if report is not None and jobs:
+        bead_steps = length / force_field.dynamics.time_step * sum(job.n_atoms for job in jobs)
+        report(
+            f"{n_systems} systems generated in {seconds:.0f} s on {resources.platform}: {total / seconds:.3g} {unit}/s, "
+            f"{bead_steps / seconds / 1e6:.3g} million bead-steps/s"
+        )
+
+
+def integer_seed(*parts: int) -> int:
+    """Seed for OpenMM, below 2^31 - 1."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0] % (2**31 - 2))

@@ -196,11 +196,12 @@ class BatchedGraph:
             self._all = torch.cat([self._bonded, self._others], dim=1)
             self._always = self._kinds > 0
 
-    def edges(self, positions: Tensor) -> Edges:
-        """Edges of the joined system; positions (n_beads in all, 3) in nm."""
+    def edges(self, positions: Tensor, cutoff: float | None = None) -> Edges:
+        """Edges of the joined system; positions (n_beads in all, 3) in nm; within another cutoff than the graph's, if given."""
+        cutoff = self.cutoff if cutoff is None else cutoff
         if self._together:
             separations = positions.index_select(0, self._all[1]) - positions.index_select(0, self._all[0])
-            near = (separations.square().sum(dim=1) < self.cutoff**2) | self._always
+            near = (separations.square().sum(dim=1) < cutoff**2) | self._always
             keep = near.nonzero().squeeze(1)
             return Edges(
                 self._all.index_select(1, keep),
@@ -208,7 +209,7 @@ class BatchedGraph:
                 self._kinds.index_select(0, keep),
             )
         parts = [
-            graph.edges(own, self.cutoff, box)
+            graph.edges(own, cutoff, box)
             for graph, own, box in zip(self.graphs, positions.split(self.sizes), self.boxes, strict=True)
         ]
         return join(parts, self.sizes)

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges, box_heights
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, box_heights
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
 
 from .learned_model import LearnedModel
-from .refinement import Refinement, moved_separations, refine
+from .refinement import Refinement, refine
 
 TILE_BEADS = 512
 """Beads that go through the networks at a time: their edges then stay in the cache, and larger batches cost no more per bead."""
@@ -212,14 +212,18 @@ class LearnedSimulator:
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, edges.pairs, normal[0])
         if self.refinement.levels:
-            change = self._refine(prediction, change, moved[:, 0], edges, normal[1:])
+            change = self._refine(prediction, change, tile, state, normal[1:])
         return change, prediction.internal_rg2
 
-    def _refine(self, prediction: Prediction, change: Tensor, latest: Tensor, edges: Edges, normal: Tensor) -> Tensor:
+    def _refine(
+        self, prediction: Prediction, change: Tensor, tile: _Tile, state: LearnedState, normal: Tensor
+    ) -> Tensor:
+        moved = state.positions[tile.beads] + state.displacements[tile.beads, 0]
+        cutoff = self.model.description.score_cutoff
+
         def estimate(tentative: Tensor, sigma: float) -> Tensor:
-            separations = moved_separations(edges.separations, latest + tentative, edges.pairs)
-            moved_edges = Edges(edges.pairs, separations, edges.kinds)
-            return self.model.estimate_noise(prediction, tentative, moved_edges, sigma)
+            edges = tile.graph.edges(moved + tentative.to(torch.float64), cutoff)
+            return self.model.estimate_noise(prediction, tentative, edges, sigma)
 
         return refine(change, estimate, self.model.description.noise_levels, self.refinement, normal)
 

@@ -1,6 +1,7 @@
 """``cgplugin simulate``: a trained model as an OpenMM simulation."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -80,7 +81,7 @@ def command(
             raise UserError(f"threads is {threads}, expected at least 1")
         torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
-    given_refinement = {"levels": refinement_levels, "steps": refinement_steps}
+    given_refinement: dict[str, Any] = {"levels": refinement_levels, "steps": refinement_steps}
     refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
     n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
     settings = RunSettings(

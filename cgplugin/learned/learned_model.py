@@ -55,6 +55,8 @@ class ModelDescription:
         Normalisation and linear prior.
     noise_levels : tuple of float
         Levels that the Score GNN was trained on, nm, descending; empty where there is none.
+    score_cutoff : float or None
+        Of the Score GNN's edges, nm.
     refinement : dict
         How a simulation refines its steps by default; see `cgplugin.learned.refinement.Refinement`.
     force_field : dict or None
@@ -77,6 +79,7 @@ class ModelDescription:
     networks: dict[str, Any]
     scales: dict[str, float]
     noise_levels: tuple[float, ...] = ()
+    score_cutoff: float | None = None
     refinement: dict[str, Any] = field(default_factory=dict)
     force_field: dict[str, Any] | None = field(default=None, repr=False)
     training: dict[str, Any] = field(default_factory=dict, repr=False)

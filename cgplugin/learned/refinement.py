@@ -1,10 +1,10 @@
-"""Score-based refinement of a predicted step: annealed Langevin dynamics with the Score GNN."""
+"""Score-based refinement of a predicted step: from the Gaussian of the Dynamics GNN to a likely configuration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from cgplugin.errors import UserError
@@ -12,6 +12,8 @@ from cgplugin.networks.options import NetworkOptions
 
 NoiseEstimate = Callable[[Tensor, float], Tensor]
 """Estimate of z in a tentative change = clean change + sigma z, from change (n_beads, 3) and sigma, both in nm."""
+
+Sampler = Literal["diffusion", "langevin"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,16 @@ class Refinement:
     Attributes
     ----------
     levels : int
-        Noise levels that are gone through, the lowest of those that the Score GNN was trained on; 0: no refinement.
+        Noise levels that are gone through; 0: no refinement. ``langevin`` takes the lowest of those that the Score GNN was
+        trained on, ``diffusion`` spreads them from the highest to the lowest.
     steps : int
         Langevin steps at each level.
     step_size : float
         Of the Langevin steps, in units of the level's variance (epsilon / sigma_L^2 in Song and Ermon, 2019, algorithm 1).
+    sampler : str
+        ``langevin``: annealed Langevin dynamics, as in the paper. ``diffusion``: noise of the highest level is added and
+        taken away level by level, with one evaluation of the network for each: where the prediction with that noise is
+        distributed as the truth with that noise, and the levels are close, the result is distributed as the truth.
 
     Raises
     ------
@@ -36,6 +43,7 @@ class Refinement:
     levels: int = 0
     steps: int = 1
     step_size: float = 0.5
+    sampler: Sampler = "langevin"
 
     def __post_init__(self) -> None:
         if self.levels < 0 or self.steps < 1:
@@ -44,11 +52,13 @@ class Refinement:
             )
         if not 0 < self.step_size <= 2:
             raise UserError(f"the step size of the refinement is {self.step_size:g}, expected above 0 and at most 2")
+        if self.sampler not in get_args(Sampler):
+            raise UserError(f"unknown sampler {self.sampler!r}: expected one of {', '.join(get_args(Sampler))}")
 
     @property
     def n_normal(self) -> int:
         """Sets of normal numbers that a refined step takes."""
-        return self.levels * self.steps
+        return self.levels * (self.steps if self.sampler == "langevin" else 1)
 
 
 def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
@@ -68,11 +78,7 @@ def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
 def refine(
     change: Tensor, estimate: NoiseEstimate, levels: Sequence[float], refinement: Refinement, normal: Tensor
 ) -> Tensor:
-    """Move a predicted change of displacement to a likely one, by annealed Langevin dynamics (paper, Methods).
-
-    At level sigma, with the step size a in units of sigma^2: x <- x + (a sigma^2 / 2) score + sqrt(a) sigma xi, where
-    score = -z / sigma (Song and Ermon, 2019, algorithm 1). The last level ends with a step of full size and without noise,
-    which takes the noise of that level away (Jolicoeur-Martineau et al., 2021).
+    """Move a predicted change of displacement to a likely one.
 
     Parameters
     ----------
@@ -92,16 +98,39 @@ def refine(
     """
     if not refinement.levels:
         return change
-    used = levels[-refinement.levels :]
+    if refinement.sampler == "diffusion":
+        spread = np.linspace(0, len(levels) - 1, refinement.levels).round().astype(int)
+        return _diffuse(change, estimate, [levels[i] for i in spread], normal)
+    return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
+
+
+def _anneal(
+    change: Tensor, estimate: NoiseEstimate, levels: Sequence[float], refinement: Refinement, normal: Tensor
+) -> Tensor:
+    """Annealed Langevin dynamics (paper, Methods).
+
+    At level sigma, with the step size a in units of sigma^2: x <- x + (a sigma^2 / 2) score + sqrt(a) sigma xi, where
+    score = -z / sigma (Song and Ermon, 2019, algorithm 1). The last level ends with a step of full size and without noise,
+    which takes the noise of that level away (Jolicoeur-Martineau et al., 2021).
+    """
     step = refinement.step_size
     drawn = iter(normal)
-    for sigma in used:
+    for sigma in levels:
         for _ in range(refinement.steps):
             change = change - 0.5 * step * sigma * estimate(change, sigma) + step**0.5 * sigma * next(drawn)
-    return change - used[-1] * estimate(change, used[-1])
+    return change - levels[-1] * estimate(change, levels[-1])
 
 
-def moved_separations(separations: Tensor, moves: Tensor, edge_index: Tensor) -> Tensor:
-    """Separations x_i - x_j along edges after the beads have moved, shape (n_edges, 3)."""
-    with torch.no_grad():
-        return separations + moves[edge_index[1]] - moves[edge_index[0]]
+def _diffuse(change: Tensor, estimate: NoiseEstimate, levels: Sequence[float], normal: Tensor) -> Tensor:
+    """Ancestral sampling of the variance-exploding diffusion (Song et al., 2021, appendix F).
+
+    From level s to the next lower level t, with z the expected noise: x <- x - (s^2 - t^2) / s z + (t / s) sqrt(s^2 - t^2) xi,
+    the last t being zero.
+    """
+    change = change + levels[0] * normal[0]
+    for n, (sigma, lower) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True), start=1):
+        removed = sigma**2 - lower**2
+        change = change - removed / sigma * estimate(change, sigma)
+        if lower:
+            change = change + lower / sigma * removed**0.5 * normal[n]
+    return change

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
 
 from .learned_model import LearnedModel
-from .refinement import Refinement, moved_separations, refine
+from .refinement import Refinement, refine
 from .start_checks import check_box_fits, check_no_overlap
 
 TILE_BEADS = 512
@@ -64,10 +64,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Successive systems that go through the networks together."""
+    """Successive systems that go through the networks together; the Score GNN sees the next graph."""
 
     beads: slice
     graph: BatchedGraph
+    next_graph: BatchedGraph
     embedding: Tensor = field(repr=False)
     masses: Tensor = field(repr=False)
 
@@ -121,7 +122,7 @@ class LearnedSimulator:
         boxes = [None] * len(self.systems) if box_vectors is None else list(box_vectors)
         if len(boxes) != len(self.systems):
             raise UserError(f"{len(boxes)} boxes for {len(self.systems)} systems")
-        cutoff = model.description.cutoff
+        cutoff, score_cutoff = model.description.cutoff, model.description.score_cutoff
         self.boxes = [None if box is None else np.array(box, dtype=np.float64) for box in boxes]
         for cg, box in zip(self.systems, self.boxes, strict=True):
             check_box_fits(model, cg.system.name, box)
@@ -136,15 +137,18 @@ class LearnedSimulator:
         offsets = np.cumsum([0, *(cg.n_beads for cg in self.systems)])
         self.n_beads = int(offsets[-1])
         self.slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(offsets)]
-        self._tiles = [
-            _Tile(
-                slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
-                BatchedGraph([graphs[id(cg)] for cg in self.systems[own]], cutoff, tensors[own]),
-                torch.cat([embedded[id(cg)] for cg in self.systems[own]]),
-                torch.tensor(np.concatenate([cg.masses for cg in self.systems[own]]), dtype=torch.float32),
+        self._tiles = []
+        for own in _tiles([cg.n_beads for cg in self.systems]):
+            of_tile = [graphs[id(cg)] for cg in self.systems[own]]
+            self._tiles.append(
+                _Tile(
+                    slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
+                    BatchedGraph(of_tile, cutoff, tensors[own]),
+                    BatchedGraph(of_tile, cutoff if score_cutoff is None else score_cutoff, tensors[own]),
+                    torch.cat([embedded[id(cg)] for cg in self.systems[own]]),
+                    torch.tensor(np.concatenate([cg.masses for cg in self.systems[own]]), dtype=torch.float32),
+                )
             )
-            for own in _tiles([cg.n_beads for cg in self.systems])
-        ]
         bonds = [cg.bonds + offset for cg, offset in zip(self.systems, offsets[:-1], strict=True)]
         self._bonds = torch.tensor(np.concatenate(bonds).T.copy(), dtype=torch.int64)
 
@@ -208,14 +212,17 @@ class LearnedSimulator:
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, edges.pairs, normal[0])
         if self.refinement.levels:
-            change = self._refine(prediction, change, moved[:, 0], edges, normal[1:])
+            change = self._refine(prediction, change, tile, state, normal[1:])
         return change, prediction.internal_rg2
 
-    def _refine(self, prediction: Prediction, change: Tensor, latest: Tensor, edges: Edges, normal: Tensor) -> Tensor:
+    def _refine(
+        self, prediction: Prediction, change: Tensor, tile: _Tile, state: LearnedState, normal: Tensor
+    ) -> Tensor:
+        moved = state.positions[tile.beads] + state.displacements[tile.beads, 0]
+
         def estimate(tentative: Tensor, sigma: float) -> Tensor:
-            separations = moved_separations(edges.separations, latest + tentative, edges.pairs)
-            moved_edges = Edges(edges.pairs, separations, edges.kinds)
-            return self.model.estimate_noise(prediction, tentative, moved_edges, sigma)
+            edges = tile.next_graph.edges(moved + tentative.to(torch.float64))
+            return self.model.estimate_noise(prediction, tentative, edges, sigma)
 
         return refine(change, estimate, self.model.description.noise_levels, self.refinement, normal)
 

@@ -15,8 +15,8 @@ class LearnedNetworks(nn.Module):
     Parameters
     ----------
     n_atom_types, n_bond_types, n_history : int
-    cutoff : float
-        nm.
+    cutoff, score_cutoff : float
+        Of the edges of Dynamics GNN and Score GNN, nm.
     mean_atom_mass : float
         g/mol.
     options : NetworkOptions
@@ -30,6 +30,7 @@ class LearnedNetworks(nn.Module):
         n_bond_types: int,
         n_history: int,
         cutoff: float,
+        score_cutoff: float,
         mean_atom_mass: float,
         options: NetworkOptions,
         scales: Scales,
@@ -37,7 +38,7 @@ class LearnedNetworks(nn.Module):
         super().__init__()
         self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
         self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales)
-        self.score = ScoreGNN(cutoff, options, scales) if options.score else None
+        self.score = ScoreGNN(score_cutoff, options, scales) if options.score else None
 
     @torch.jit.export
     def embed(

@@ -16,7 +16,7 @@ class ScoreGNN(nn.Module):
     Gaussian implies, sigma u / (scale^2 + sigma^2) with u the deviation from the predicted mean; the network learns what
     that leaves: the shape of the true distribution, two beads that must not meet above all.
 
-    Edges are those of the present frame with their separations moved along: in one step beads move much less than the cutoff.
+    Edges are those of the tentative configuration: what meets there need not have been close before.
     Like the Dynamics GNN it is equivariant to rotations or takes plain vectors, as ``options.symmetry`` says.
 
     Parameters
@@ -70,9 +70,9 @@ class ScoreGNN(nn.Module):
         change : Tensor, shape (n_beads, 3)
             Tentative d_{t+1} - d_t, nm, noise included.
         edge_index : Tensor, shape (2, n_edges)
-            Of the present frame.
+            Of the tentative configuration, as are
         separations : Tensor, shape (n_edges, 3)
-            x_i - x_j of the tentative configuration, nm.
+            x_i - x_j, nm.
         edge_kinds : Tensor, shape (n_edges,)
         sigma : Tensor, shape (n_beads,)
             Standard deviation of the noise, nm; equal for the beads of a molecule.

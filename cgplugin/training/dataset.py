@@ -45,6 +45,29 @@ class Request(NamedTuple):
     seed: tuple[int, ...]
 
 
+class NoisyTarget(NamedTuple):
+    """What the Score GNN learns from: the true next positions with noise of one level for each window.
+
+    Attributes
+    ----------
+    change : Tensor, shape (n_beads, 3)
+        d_{t+1} - d_t with noise, nm.
+    normal : Tensor, shape (n_beads, 3)
+        The noise, in units of its level.
+    sigma : Tensor, shape (n_beads,)
+        The level, nm.
+    edge_index, separations, edge_kinds : Tensor
+        Edges of the noisy positions.
+    """
+
+    change: Tensor
+    normal: Tensor
+    sigma: Tensor
+    edge_index: Tensor
+    separations: Tensor
+    edge_kinds: Tensor
+
+
 class Sample(NamedTuple):
     """Windows of one system, as one graph."""
 
@@ -53,9 +76,8 @@ class Sample(NamedTuple):
     displacements: Tensor
     target: Tensor
     internal_rg2: Tensor
-    normal: Tensor
-    level: Tensor
     edges: Edges
+    noisy: NoisyTarget | None
 
 
 class Batch(NamedTuple):
@@ -75,11 +97,9 @@ class Batch(NamedTuple):
     displacements : Tensor, shape (n_beads, n_history, 3)
     target : Tensor, shape (n_beads, 3)
     internal_rg2 : Tensor, shape (n_beads,)
-    normal : Tensor, shape (n_beads, 3)
-        Standard normal noise for the Score GNN.
-    level : Tensor, shape (n_beads,)
-        Uniform number from 0 to 1 that chooses the noise level, one for each window.
     edge_index, separations, edge_kinds : Tensor
+    noisy : NoisyTarget or None
+        For the Score GNN, where there is one.
     """
 
     atom_types: Tensor
@@ -94,11 +114,10 @@ class Batch(NamedTuple):
     displacements: Tensor
     target: Tensor
     internal_rg2: Tensor
-    normal: Tensor
-    level: Tensor
     edge_index: Tensor
     separations: Tensor
     edge_kinds: Tensor
+    noisy: NoisyTarget | None
 
 
 class WindowDataset(Dataset[Batch]):
@@ -115,6 +134,10 @@ class WindowDataset(Dataset[Batch]):
     cutoff : float
         nm.
     augmentation : Augmentation
+    levels : sequence of float
+        Noise levels of the Score GNN, nm; empty where there is none.
+    score_cutoff : float, optional
+        Of the Score GNN's edges, nm; by default ``cutoff``.
 
     Raises
     ------
@@ -131,9 +154,13 @@ class WindowDataset(Dataset[Batch]):
         n_history: int,
         cutoff: float,
         augmentation: Augmentation = Augmentation(),
+        levels: Sequence[float] = (),
+        score_cutoff: float | None = None,
     ) -> None:
         self.trajectories = list(trajectories)
         self.stride, self.n_history, self.cutoff, self.augmentation = stride, n_history, cutoff, augmentation
+        self.levels = np.array(levels)
+        self.score_cutoff = cutoff if score_cutoff is None else score_cutoff
         needed = (n_history + 1) * stride + 1
         for trajectory in self.trajectories:
             if trajectory.n_frames < needed:
@@ -169,34 +196,43 @@ class WindowDataset(Dataset[Batch]):
         moved = np.diff(windows, axis=1)
         displacements = np.ascontiguousarray(moved[:, -2::-1].transpose(0, 2, 1, 3))
         target = moved[:, -1] - moved[:, -2]
-        edges = self._edges(request.system, windows[:, -2], frames[:, -2])
+        present, future = frames[:, -2], frames[:, -1]
+        edges = self._edges(request.system, windows[:, -2], present, self.cutoff)
+        n_beads = windows.shape[0] * windows.shape[2]
+        vectors = {"target": target}
+        noisy_edges, sigma = edges, np.empty(0)
+        if len(self.levels):
+            normal = random.standard_normal(target.shape)
+            sigma = random.choice(self.levels, size=len(frames))
+            noise = sigma[:, None, None] * normal
+            noisy_edges = self._edges(request.system, windows[:, -1] + noise, future, self.score_cutoff)
+            vectors |= {"change": target + noise, "normal": normal}
         if self.augmentation.rotate:
             turns = Rotation.random(len(frames), rng=random).as_matrix()
             displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
-            target = np.einsum("wab,wnb->wna", turns, target)
-            window_of_edge = edges.pairs[1] // windows.shape[2]
-            turned = torch.from_numpy(turns).to(torch.float32)[window_of_edge]
-            edges = edges._replace(separations=torch.einsum("eab,eb->ea", turned, edges.separations))
-        n_beads = windows.shape[0] * windows.shape[2]
-        normal = random.standard_normal((n_beads, 3), dtype=np.float32)
-        level = random.random(len(frames), dtype=np.float32).repeat(windows.shape[2])
+            vectors = {name: np.einsum("wab,wnb->wna", turns, value) for name, value in vectors.items()}
+            edges, noisy_edges = (_turned(item, turns, windows.shape[2]) for item in (edges, noisy_edges))
+        tensors = {
+            name: torch.tensor(value.reshape(n_beads, 3), dtype=torch.float32) for name, value in vectors.items()
+        }
+        level = torch.tensor(sigma.repeat(windows.shape[2]), dtype=torch.float32)
+        noisy = NoisyTarget(tensors["change"], tensors["normal"], level, *noisy_edges) if len(self.levels) else None
         return Sample(
             request.system,
             len(frames),
             torch.tensor(displacements.reshape(n_beads, self.n_history, 3), dtype=torch.float32),
-            torch.tensor(target.reshape(n_beads, 3), dtype=torch.float32),
-            torch.tensor(trajectory.internal_rg2[frames[:, -1]].reshape(n_beads), dtype=torch.float32),
-            torch.from_numpy(normal),
-            torch.from_numpy(level),
+            tensors["target"],
+            torch.tensor(trajectory.internal_rg2[future].reshape(n_beads), dtype=torch.float32),
             edges,
+            noisy,
         )
 
-    def _edges(self, system: int, positions: NDArray[np.float64], frames: NDArray[np.int64]) -> Edges:
+    def _edges(self, system: int, positions: NDArray[np.float64], frames: NDArray[np.int64], cutoff: float) -> Edges:
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
         if boxes is None and graph.is_small:
-            return graph.edges_of_frames(torch.from_numpy(positions), self.cutoff)
+            return graph.edges_of_frames(torch.from_numpy(positions), cutoff)
         parts = [
-            graph.edges(torch.from_numpy(own), self.cutoff, None if boxes is None else torch.from_numpy(boxes[frame]))
+            graph.edges(torch.from_numpy(own), cutoff, None if boxes is None else torch.from_numpy(boxes[frame]))
             for own, frame in zip(positions, frames, strict=True)
         ]
         return join(parts, [graph.n_beads] * len(parts))
@@ -217,7 +253,8 @@ class WindowDataset(Dataset[Batch]):
             windows = torch.arange(sample.n_windows).repeat_interleave(cg.n_beads) * per_window
             molecules.append(torch.tensor(cg.molecules).repeat(sample.n_windows) + windows + n_molecules)
             n_molecules += per_window * sample.n_windows
-        edges = join([sample.edges for sample in samples], [len(sample.target) for sample in samples])
+        n_beads = [len(sample.target) for sample in samples]
+        edges = join([sample.edges for sample in samples], n_beads)
         return Batch(
             *fine[:5],
             fine.n_beads,
@@ -227,10 +264,23 @@ class WindowDataset(Dataset[Batch]):
             torch.cat([sample.displacements for sample in samples]),
             torch.cat([sample.target for sample in samples]),
             torch.cat([sample.internal_rg2 for sample in samples]),
-            torch.cat([sample.normal for sample in samples]),
-            torch.cat([sample.level for sample in samples]),
             *edges,
+            _join_noisy([sample.noisy for sample in samples if sample.noisy is not None], n_beads),
         )
+
+
+def _turned(edges: Edges, turns: NDArray[np.float64], n_beads: int) -> Edges:
+    """Edges of windows of ``n_beads`` beads, each window turned by its own rotation."""
+    of_edge = torch.from_numpy(turns).to(torch.float32)[edges.pairs[1] // n_beads]
+    return edges._replace(separations=torch.einsum("eab,eb->ea", of_edge, edges.separations))
+
+
+def _join_noisy(parts: Sequence[NoisyTarget], n_beads: Sequence[int]) -> NoisyTarget | None:
+    if not parts:
+        return None
+    edges = join([Edges(part.edge_index, part.separations, part.edge_kinds) for part in parts], n_beads)
+    change, normal, sigma = (torch.cat([part[i] for part in parts]) for i in range(3))
+    return NoisyTarget(change, normal, sigma, *edges)
 
 
 @dataclass

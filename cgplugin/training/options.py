@@ -1,7 +1,7 @@
 """Options of a training run; the command line and the YAML file have the same names."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from cgplugin.errors import UserError
 
@@ -29,6 +29,9 @@ class TrainingOptions:
     cutoff: float | None = _option(
         None, "Radius of the neighbour edges; three CG bond lengths, or half the box, if not given."
     )
+    score_cutoff: float | None = _option(
+        None, "Radius of the Score GNN's neighbour edges, around the next positions; the cutoff, if not given."
+    )
     steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")
     windows_per_system: int = _option(16, "Samples of each system in a batch.")
@@ -44,7 +47,8 @@ class TrainingOptions:
     rotate: bool = _option(True, "Turn samples at random, where the network is not equivariant by itself.")
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
-    refinement_steps: int = _option(1, "and Langevin steps at each of them.")
+    refinement_steps: int = _option(1, "and Langevin steps at each of them,")
+    refinement_sampler: Literal["diffusion", "langevin"] = _option("langevin", "by this method; see `Refinement`.")
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")
     validate_every: int = _option(200, "Training steps between validations.")
     patience: int = _option(8, "Validations without improvement before training stops.")
@@ -60,7 +64,7 @@ class TrainingOptions:
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
         for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels"):
             self._require(name, getattr(self, name) >= 0, "no negative number")
-        for name in ("time_step", "cutoff"):
+        for name in ("time_step", "cutoff", "score_cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")
         self._require("averaging", 0 <= self.averaging <= 1, "a number from 0 to 1")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a number from 0 to below 1")

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,9 @@ from cgplugin.coarse_graining.vocabulary import Vocabulary
 from cgplugin.errors import UserError
 from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel, ModelDescription
-from cgplugin.learned.refinement import Refinement, moved_separations, noise_levels
+from cgplugin.learned.refinement import Refinement, noise_levels
 from cgplugin.networks.combined import LearnedNetworks
-from cgplugin.networks.dynamics import Prediction, Scales
+from cgplugin.networks.dynamics import Scales
 from cgplugin.networks.options import NetworkOptions
 
 from .dataset import Augmentation, Batch, Request, WindowDataset, WindowSampler, fixed_batches
@@ -58,16 +59,11 @@ class TrainingModule(lightning.LightningModule):
     networks : LearnedNetworks
     options : TrainingOptions
     scales : Scales
-    levels : sequence of float
-        Noise levels of the Score GNN, nm; empty where there is none.
     """
 
-    def __init__(
-        self, networks: LearnedNetworks, options: TrainingOptions, scales: Scales, levels: Sequence[float] = ()
-    ) -> None:
+    def __init__(self, networks: LearnedNetworks, options: TrainingOptions, scales: Scales) -> None:
         super().__init__()
         self.networks, self.options, self.scales = networks, options, scales
-        self.levels = tuple(levels)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``."""
@@ -87,20 +83,13 @@ class TrainingModule(lightning.LightningModule):
             "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit),
             "size": size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2),
         }
-        if self.levels:
-            losses["score"] = self._score_loss(batch, prediction)
+        if batch.noisy is not None:
+            noisy = batch.noisy
+            estimate = self.networks.estimate_noise(
+                prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
+            )
+            losses["score"] = score_loss(estimate, noisy.normal)
         return losses
-
-    def _score_loss(self, batch: Batch, prediction: Prediction) -> Tensor:
-        """Loss of the noise that was put on the true next positions, at one of the levels for each window."""
-        levels = torch.tensor(self.levels, dtype=batch.target.dtype, device=batch.target.device)
-        sigma = levels[(batch.level * len(levels)).long().clamp(max=len(levels) - 1)]
-        noisy = batch.target + sigma.unsqueeze(1) * batch.normal
-        separations = moved_separations(batch.separations, batch.displacements[:, 0] + noisy, batch.edge_index)
-        estimate = self.networks.estimate_noise(
-            prediction, noisy, batch.edge_index, separations, batch.edge_kinds, sigma
-        )
-        return score_loss(estimate, batch.normal)
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of a training batch (paper: L = L_dyn + L_score)."""
@@ -190,10 +179,18 @@ def train(
         time_reversal=options.time_reversal,
         noise=options.history_noise * scales.displacement,
     )
-    training_set = WindowDataset(
-        trajectories, vocabulary, augmentation=augmentation, stride=stride, n_history=options.n_history, cutoff=cutoff
+    levels = noise_levels(network, scales.residual)
+    score_cutoff = cutoff if options.score_cutoff is None else options.score_cutoff
+    windows = partial(
+        WindowDataset,
+        vocabulary=vocabulary,
+        stride=stride,
+        n_history=options.n_history,
+        cutoff=cutoff,
+        levels=levels,
+        score_cutoff=score_cutoff,
     )
-    validation_set = WindowDataset(validation, vocabulary, stride=stride, n_history=options.n_history, cutoff=cutoff)
+    training_set, validation_set = windows(trajectories, augmentation=augmentation), windows(validation)
 
     folder = working_folder(out)
     provenance = _provenance(options, network, trajectories, validation)
@@ -205,12 +202,12 @@ def train(
         n_bond_types=len(vocabulary.bond_types),
         n_history=options.n_history,
         cutoff=cutoff,
+        score_cutoff=score_cutoff,
         mean_atom_mass=float(np.mean(np.concatenate([t.cg.system.masses for t in trajectories]))),
         options=network,
         scales=scales,
     )
-    levels = noise_levels(network, scales.residual)
-    module = TrainingModule(networks, options, scales, levels)
+    module = TrainingModule(networks, options, scales)
     with quiet_lightning():
         best = _fit(module, training_set, validation_set, options, folder, unfinished, progress)
     module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
@@ -219,6 +216,7 @@ def train(
         time_step=float(options.time_step or 0.0),
         n_history=options.n_history,
         cutoff=cutoff,
+        score_cutoff=score_cutoff if levels else None,
         atoms_per_bead=options.atoms_per_bead,
         partition_seed=options.partition_seed,
         atom_types=vocabulary.atom_types,
@@ -229,7 +227,13 @@ def train(
         networks=asdict(network),
         scales=scales._asdict(),
         noise_levels=levels,
-        refinement=asdict(Refinement(min(options.refinement_levels, len(levels)), options.refinement_steps)),
+        refinement=asdict(
+            Refinement(
+                min(options.refinement_levels, len(levels)),
+                options.refinement_steps,
+                sampler=options.refinement_sampler,
+            )
+        ),
         force_field=_common_force_field(everything),
         training={**provenance, "val_nll": float(torch.load(best, weights_only=True)["cgplugin_val_nll"])},
     )

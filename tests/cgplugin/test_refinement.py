@@ -6,7 +6,7 @@ import torch
 
 from cgplugin import LearnedModel
 from cgplugin.errors import UserError
-from cgplugin.learned.refinement import Refinement, moved_separations, noise_levels, refine
+from cgplugin.learned.refinement import Refinement, noise_levels, refine
 from cgplugin.learned.simulator import LearnedSimulator
 from cgplugin.networks.options import NetworkOptions
 from cgplugin.training.options import TrainingOptions
@@ -39,14 +39,27 @@ def test_without_levels_nothing_happens() -> None:
     assert refine(change, lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
 
 
-def test_separations_move_along() -> None:
-    positions, moves = torch.randn(5, 3), torch.randn(5, 3)
-    pairs = torch.tensor([[0, 1, 4], [2, 0, 3]])
-    before, after = (x[pairs[1]] - x[pairs[0]] for x in (positions, positions + moves))
-    torch.testing.assert_close(moved_separations(before, moves, pairs), after)
+def test_diffusion_turns_a_gaussian_into_a_distribution_with_two_peaks() -> None:
+    spread, n = 0.15, 20_000
+    levels = tuple(np.geomspace(4.0, 0.02, 40).tolist())
+    refinement = Refinement(levels=40, sampler="diffusion")
+
+    def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        # expected noise in x = +-1 + spread xi + sigma z, with the peak unknown
+        variance = spread**2 + sigma**2
+        return sigma * (x - torch.tanh(x / variance)) / variance
+
+    random = np.random.default_rng(7)
+    predicted = torch.from_numpy(random.standard_normal((n, 3))) * (1 + spread**2) ** 0.5
+    normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
+    refined = refine(predicted, estimate, levels, refinement, normal)
+    assert (refined.abs() < 0.5).double().mean() < 0.01 < 0.3 < (predicted.abs() < 0.5).double().mean()
+    assert (refined > 0).double().mean() == pytest.approx(0.5, abs=0.01)
+    assert refined.abs().mean() == pytest.approx(1.0, abs=0.01)
+    assert refined.abs().std() == pytest.approx(spread, rel=0.1)
 
 
-@pytest.mark.parametrize("wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}])
+@pytest.mark.parametrize("wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}, {"sampler": "gibbs"}])
 def test_senseless_refinement_is_refused(wrong: dict) -> None:
     with pytest.raises(UserError, match="expected"):
         Refinement(**wrong)
@@ -79,17 +92,14 @@ def lengths_after_a_step(model: LearnedModel, data: list, refinement: Refinement
     return np.linalg.norm(positions[:, 0] - positions[:, 1], axis=1)
 
 
-def test_score_gnn_brings_two_states_back(two_state_model: tuple) -> None:
+@pytest.mark.parametrize("refinement", [None, Refinement(levels=10, sampler="diffusion")])
+def test_score_gnn_brings_two_states_back(two_state_model: tuple, refinement: Refinement | None) -> None:
     model, data = two_state_model
     assert len(model.description.noise_levels) == 10
-    between = {
-        name: np.mean(np.abs(lengths_after_a_step(model, data, refinement) - 2) < 0.5)
-        for name, refinement in (("predicted", Refinement()), ("refined", None))
-    }
+    predicted, refined = (lengths_after_a_step(model, data, item) for item in (Refinement(), refinement))
     # of a Gaussian of the same mean and variance 38 % lie there, of the true distribution none
-    assert between["predicted"] > 0.3
-    assert between["refined"] < 0.1
-    refined = lengths_after_a_step(model, data, None)
+    assert np.mean(np.abs(predicted - 2) < 0.5) > 0.3
+    assert np.mean(np.abs(refined - 2) < 0.5) < 0.1
     assert np.mean(np.abs(refined - 1) < 0.5) == pytest.approx(0.5, abs=0.12)
     assert refined.mean() == pytest.approx(2.0, abs=0.15)
 

@@ -80,9 +80,12 @@ class Molecule:
         return tuple(names)
 
     def describe_atom(self, atom: int) -> str:
-        """Words for an atom in a message: its element and what it is bonded to."""
+        """Words for an atom in a message: its element, what it is bonded to, a strained ring."""
         around = " ".join(sorted(self.elements[other] for other in self.neighbours[atom]))
-        return f"{self.elements[atom]} bonded to {around or 'nothing'}"
+        ring = next(
+            (f" in a ring of {size}" for size in (3, 4) if self.graph.GetAtomWithIdx(atom).IsInRingSize(size)), ""
+        )
+        return f"{self.elements[atom]} bonded to {around or 'nothing'}{ring}"
 
 
 def rdkit_chem() -> ModuleType:

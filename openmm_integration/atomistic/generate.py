@@ -106,8 +106,11 @@ def generate_atomistic(
     out = Path(out)
     resources = Resources.choose(platform, threads, workers)
     steps = _steps_per_system(spec)
-    # what no system of the spec could be made of is to be known before the first one takes its hours
-    n_atoms = [sum(typed.molecule.n_atoms for typed in build_molecules(item)) for item in spec.compositions]
+    n_atoms = []
+    # a polymer that is not covered is to be known before the first system takes its hours
+    for name, composition in zip(spec.names, spec.compositions, strict=True):
+        with _naming(name):
+            n_atoms.append(sum(typed.molecule.n_atoms for typed in build_molecules(composition)))
     folders = [out / name for name in spec.names]
     with sole_writer(out, "cgplugin generate"):
         claim(out, {KIND_ENTRY: KIND, **asdict(spec), "n_systems": spec.n_systems})
@@ -200,16 +203,14 @@ def _equilibrated(job: _Job, molecules: list[TypedMolecule], tell: Tell) -> Equi
     mass = sum(typed.mass for typed in molecules)
     box_edge = (PER_GRAM_PER_CM3 * mass / spec.packing_density) ** (1 / 3)
     topology = build_topology(molecules, box_edge)
-    try:
+    graphs = [typed.molecule for typed in molecules]
+    with _naming(job.name):
         system = create_system(molecules, topology, cutoff=spec.cutoff, ion_charge_scale=spec.ion_charge_scale)
-        generator = np.random.default_rng(np.random.SeedSequence((spec.seed, job.number, _START)))
         seed = job.seed(_CONFORMERS)
-        graphs = [typed.molecule for typed in molecules]
         chain = embed(_chain(composition, min(composition.n_units, PIECE)), seed)
         ions = {id(graph): embed(graph, seed) for graph in graphs[composition.n_chains :]}
+        generator = np.random.default_rng(np.random.SeedSequence((spec.seed, job.number, _START)))
         placed = pack(graphs, [ions.get(id(graph), chain) for graph in graphs], box_edge, generator)
-    except UserError as error:
-        raise UserError(f"{job.name}: {error}") from error
     owners = np.repeat(np.arange(len(graphs)), [graph.n_atoms for graph in graphs])
     return equilibrate(
         system,
@@ -243,6 +244,15 @@ def _provenance(job: _Job, liquid: Equilibrated) -> dict[str, Any]:
         "threads": job.resources.threads,
         "versions": {"openmm": version("openmm"), "rdkit": version("rdkit"), "cgplugin": version("cgplugin")},
     }
+
+
+@contextmanager
+def _naming(system: str) -> Iterator[None]:
+    """Let errors begin with the name of a system."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{system}: {error}") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def embed(molecule: Molecule, seed: int) -> Conformers:
     graph = rdkit_chem().Mol(molecule.graph)
     from rdkit.Chem import rdDistGeom
 
-    parameters = rdDistGeom.ETKDGv3()
+    parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = seed
     found = list(rdDistGeom.EmbedMultipleConfs(graph, numConfs=N_CONFORMERS, params=parameters))
     if not found:

@@ -1,16 +1,23 @@
 """The all-atom force field against real LAMMPS with published numbers typed anew, and against what is known of the molecules."""
 
 import itertools
+import xml.etree.ElementTree as ET
+from importlib import resources, util
 from pathlib import Path
 
+import mdtraj
 import numpy as np
 import openmm
 import pytest
+from openmm import app, unit
 
 pytest.importorskip("rdkit")
 
+from cgplugin import UserError
+from openmm_integration.atomistic.atom_types import PATTERNS, assign_types
 from openmm_integration.atomistic.chemistry import LITHIUM, TFSI, Molecule, build_chain, build_ion
 from openmm_integration.atomistic.force_field import (
+    FILES,
     FORCE_GROUPS,
     TypedMolecule,
     build_topology,
@@ -269,3 +276,207 @@ def without_charges(force: openmm.NonbondedForce) -> None:
     for number in range(force.getNumExceptions()):
         i, j, _, sigma, epsilon = force.getExceptionParameters(number)
         force.setExceptionParameters(number, i, j, 0, sigma, epsilon)
+
+
+# ---- molecules by themselves
+
+
+def minima(molecule: Molecule) -> list[tuple[float, np.ndarray]]:
+    """Local minima in vacuum, with full charges: energy in kJ/mol above the lowest, positions in nm."""
+    typed = type_molecule(molecule)
+    topology = build_topology([typed], 5.0)
+    system = create_system([typed], topology, cutoff=1.0, ion_charge_scale=1.0, rigid_hydrogens=False)
+    for force in system.getForces():
+        if isinstance(force, openmm.NonbondedForce | openmm.CustomNonbondedForce):
+            force.setNonbondedMethod(force.NoCutoff)
+        if isinstance(force, openmm.CustomNonbondedForce):
+            force.setUseLongRangeCorrection(False)
+    found = []
+    context = context_of(system, np.zeros((molecule.n_atoms, 3)))
+    for positions in embed(molecule, 3).positions:
+        context.setPositions(positions)
+        openmm.LocalEnergyMinimizer.minimize(context, 1e-3, 0)
+        state = context.getState(energy=True, positions=True)
+        found.append((state.getPotentialEnergy()._value, np.array(state.getPositions(asNumpy=True)._value)))
+    lowest = min(energy for energy, _ in found)
+    return sorted(((energy - lowest, positions) for energy, positions in found), key=lambda item: item[0])
+
+
+def torsion(positions: np.ndarray, atoms: list[int]) -> float:
+    """Degrees, 0 to 180."""
+    frame = mdtraj.Trajectory(positions[None], None)
+    return abs(np.degrees(mdtraj.compute_dihedrals(frame, [atoms])[0, 0]))
+
+
+def test_geometry_of_tfsi() -> None:
+    """Bond lengths and angle as in crystals and ab initio calculations, e.g. doi:10.1021/jp0476545, table 3."""
+    anion = build_ion(TFSI, "TFS")
+    c1, s1, n, s2, c2 = (anion.atom_names.index(name) for name in ("C1", "S1", "N1", "S2", "C2"))
+    o, f = anion.atom_names.index("O1"), anion.atom_names.index("F1")
+    found = minima(anion)
+    positions = found[0][1]
+    for pair, length in {(c1, s1): 0.183, (s1, n): 0.157, (s2, n): 0.157, (s1, o): 0.144, (c1, f): 0.133}.items():
+        assert np.linalg.norm(positions[pair[0]] - positions[pair[1]]) == pytest.approx(length, abs=0.0025), pair
+    to_s1, to_s2 = positions[s1] - positions[n], positions[s2] - positions[n]
+    angle = np.degrees(np.arccos(to_s1 @ to_s2 / np.linalg.norm(to_s1) / np.linalg.norm(to_s2)))
+    assert angle == pytest.approx(126, abs=2.5)
+    # trans (C2) is the lowest; cis (C1) is 2.2 (infrared) to 4.6 kJ/mol (ab initio) above: doi:10.1021/jp0612477
+    assert torsion(positions, [c1, s1, s2, c2]) > 160
+    cis = next(energy for energy, x in found if torsion(x, [c1, s1, s2, c2]) < 60)
+    assert 2 < cis < 5
+
+
+def test_rotamers_of_ethers() -> None:
+    """Gauche about C-O costs 6.3 +- 0.8 kJ/mol (Raman, methoxyethane), and more than gauche about C-C in dimethoxyethane."""
+    ether = build_chain("*CCO*", 1)
+    backbone = [atom for atom, element in enumerate(ether.elements) if element != "H"]
+    found = minima(ether)
+    assert torsion(found[0][1], backbone) == pytest.approx(180, abs=1)
+    gauche = next(energy for energy, x in found if torsion(x, backbone) < 100)
+    assert gauche == pytest.approx(6.3, abs=0.8)
+
+    glyme = build_chain("*COC*", 2)
+    backbone = [atom for atom, element in enumerate(glyme.elements) if element != "H"]
+    named = {
+        "".join("t" if torsion(x, backbone[i : i + 4]) > 140 else "g" for i in range(3)): energy
+        for energy, x in reversed(minima(glyme))
+    }
+    assert named["ttt"] == 0
+    assert 0 < named["tgt"] < min(named.get("ttg", 99), named.get("gtt", 99))
+
+
+# ---- types and charges
+
+COVERED = [
+    "*CCO*",
+    "*CC(C)O*",
+    "*C(C)(C)CO*",
+    "*CCCCO*",
+    "*OCCOC*",
+    "*CC(COCCOC)O*",
+    "*OCCCCCC(=O)*",
+    "*OCCOC(=O)CCCCC(=O)*",
+    "*OC(C)CCCC(=O)*",
+    "*OCC1CCC(CC1)COC(=O)CCCC(=O)*",
+]
+
+
+@pytest.mark.parametrize("end_groups", ["alkyl", "hydroxyl"])
+@pytest.mark.parametrize("smiles", COVERED)
+def test_covered_polymers_are_neutral(smiles: str, end_groups: str) -> None:
+    if (smiles, end_groups) == ("*OCCOC*", "hydroxyl"):
+        with pytest.raises(UserError, match="no type for O bonded to C"):
+            type_molecule(build_chain(smiles, 4, end_groups="hydroxyl"))
+        return
+    typed = type_molecule(build_chain(smiles, 4, end_groups=end_groups))  # type: ignore[arg-type]
+    charges = typed.charges
+    assert charges.sum() == pytest.approx(0, abs=1e-9)
+    assert np.abs(charges).max() > 0.1
+
+
+def test_ions_have_their_charges_scaled_and_chains_have_not() -> None:
+    molecules = [type_molecule(build_chain("*CCO*", 2)), type_molecule(build_ion(TFSI, "TFS"))]
+    molecules.append(type_molecule(build_ion(LITHIUM, "LI")))
+    system = create_system(molecules, build_topology(molecules, 3.0), cutoff=1.0, ion_charge_scale=0.7)
+    force = next(force for force in system.getForces() if isinstance(force, openmm.NonbondedForce))
+    charges = [force.getParticleParameters(i)[0]._value for i in range(force.getNumParticles())]
+    n_chain = molecules[0].molecule.n_atoms
+    assert charges[:n_chain] == pytest.approx(molecules[0].charges.tolist())
+    assert sum(charges[n_chain:-1]) == pytest.approx(-0.7)
+    assert charges[-1] == pytest.approx(0.7)
+
+
+def test_no_atom_matches_two_types() -> None:
+    """In pieces of chain of all kinds; `assign_types` asserts it."""
+    fragments = ["C", "C(C)", "CC", "O", "C(=O)O", "C(O)", "C(OC)", "C(C)(C)"]
+    tried = 0
+    for left, middle, right in itertools.product(fragments, repeat=3):
+        try:
+            tried += len(assign_types(build_chain(f"*C{left}{middle}{right}C*", 2))) > 0
+        except UserError:
+            continue
+    assert tried > 50
+
+
+def test_every_type_of_the_table_is_in_the_files_and_the_other_way_round() -> None:
+    in_files = set()
+    for name in FILES:
+        root = ET.fromstring(resources.files("openmm_integration.atomistic").joinpath(name).read_text())  # noqa: S314
+        types = {item.attrib["name"] for item in root.iterfind("AtomTypes/Type")}
+        assert types == {item.attrib["type"] for item in root.iterfind("NonbondedForce/Atom")}
+        in_files |= types
+    assert in_files == {name for name, _ in PATTERNS}
+
+
+@pytest.mark.parametrize(
+    ("smiles", "words"),
+    [
+        ("*CC(F)O*", "no type for F bonded to C"),
+        ("*CCNC(=O)*", "no type for N bonded to C C H"),
+        ("*Oc1ccccc1*", "no type for O bonded to C C"),
+        ("*CCOC(=O)O*", "no type for O"),
+        ("*C1OC1*", "no type for C bonded to C H H O in a ring of 3"),
+        ("*CC(=O)C*", "no type for O bonded to C"),
+        ("*OC(C)C(=O)*", "no parameters for the torsion"),
+        ("*OCO*", "no type for O"),
+        ("CCO", "has 0 ends"),
+        ("*CCO", "has 1 ends"),
+        ("*CC(", "is no SMILES"),
+        ("*C(C)(C)(C)C*", "is no molecule"),
+        ("*CC[N+](C)(C)*", "charge or a radical at N (atom 4)"),
+        ("**", "cannot be joined"),
+        ("*=CC=*", "cannot be joined"),
+        ("*CC*.O", "cannot be joined"),
+        ("*CCS*", "ends in S"),
+    ],
+)
+def test_what_is_not_covered_is_named(smiles: str, words: str) -> None:
+    with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
+        type_molecule(build_chain(smiles, 3))
+    assert words in str(caught.value)
+    assert smiles in str(caught.value)
+
+
+def test_a_small_box_is_refused() -> None:
+    molecules = [type_molecule(build_chain("*CCO*", 2))]
+    with pytest.raises(UserError, match="smaller than twice the cutoff of 1 nm"):
+        create_system(molecules, build_topology(molecules, 1.9), cutoff=1.0)
+
+
+def test_the_topology_has_elements_residues_and_bond_orders() -> None:
+    molecules = [type_molecule(build_chain("*OCCOC(=O)CCCC(=O)*", 3, residue_name="PGA"))]
+    topology = build_topology(molecules, 3.0)
+    assert [residue.name for residue in topology.residues()] == ["PGA"] * 3
+    assert sum(bond.order == 2 for bond in topology.bonds()) == 6
+    assert all(bond.type is app.Double for bond in topology.bonds() if bond.order == 2)
+    for residue in topology.residues():
+        names = [atom.name for atom in residue.atoms()]
+        assert len(set(names)) == len(names)
+    weights = [atom.element.mass.value_in_unit(unit.dalton) for atom in topology.atoms()]
+    assert molecules[0].mass == pytest.approx(sum(weights), rel=1e-4)
+
+
+def foyer_files() -> Path | None:
+    spec = util.find_spec("foyer")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "forcefields" / "xml" / "oplsaa.xml"
+
+
+@pytest.mark.skipif(foyer_files() is None, reason="foyer, which ships OPLS-AA, is not installed")
+def test_parameters_are_those_of_foyer() -> None:
+    ours = ET.fromstring(resources.files("openmm_integration.atomistic").joinpath("opls_aa.xml").read_text())  # noqa: S314
+    theirs = ET.parse(foyer_files()).getroot()  # type: ignore[arg-type] # noqa: S314
+    for tag in ("HarmonicBondForce", "HarmonicAngleForce", "RBTorsionForce", "NonbondedForce"):
+        table: dict[tuple[str, ...], dict[str, str]] = {}
+        for item in theirs.find(tag):  # type: ignore[union-attr]
+            key = tuple(value for name, value in item.attrib.items() if name.startswith(("class", "type")))
+            table.setdefault(min(key, key[::-1]), dict(item.attrib))
+        rows = list(ours.find(tag))  # type: ignore[arg-type]
+        assert rows
+        for item in rows:
+            key = tuple(value for name, value in item.attrib.items() if name.startswith(("class", "type")))
+            other = table[min(key, key[::-1])]
+            for name, value in item.attrib.items():
+                if not name.startswith(("class", "type")):
+                    assert float(value) == pytest.approx(float(other[name]), abs=1e-6), (tag, key, name)

@@ -70,7 +70,8 @@ def push_off(
 
 def is_crude(forces: Array, dynamics: Dynamics) -> bool:
     """Whether forces (n_atoms, 3) in kJ/mol/nm are too large for equilibrium: dynamics would fly apart."""
-    return bool(np.linalg.norm(forces, axis=1).max() > CRUDE_FORCE * dynamics.kT)
+    # so that NaN, of atoms at one place, counts as crude
+    return not bool((np.linalg.norm(forces, axis=1) <= CRUDE_FORCE * dynamics.kT).all())
 
 
 def _soft_system(force_field: BeadSpringForceField, system: MolecularSystem, box_vectors: Array) -> openmm.System:

@@ -11,16 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
 
 from .learned_model import LearnedModel
+from .network_calls import Networks, PieceByPiece, WholeGraph
 from .refinement import Refinement, refine
 from .start_checks import check_box_fits, check_no_overlap
 
 TILE_BEADS = 512
-"""Beads that go through the networks at a time: their edges then stay in the cache, and larger batches cost no more per bead."""
+"""Beads of small systems that go through the networks at a time: their edges then stay in the cache."""
+
+PIECE_BEADS = 2**16
+"""Beads of a large system that go through the networks at a time: their edges then fit into memory (see `pieces`)."""
 
 
 class SimulationDivergedError(RuntimeError):
@@ -64,13 +68,21 @@ class Observation:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Successive systems that go through the networks together; the Score GNN sees the next graph."""
+    """Successive systems that go through the networks together, or a single large one that does piece by piece.
+
+    The Dynamics GNN sees the graph of the present frame, the Score GNN the next one.
+    """
 
     beads: slice
     graph: BatchedGraph
     next_graph: BatchedGraph
     embedding: Tensor = field(repr=False)
     masses: Tensor = field(repr=False)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is to be cut into pieces."""
+        return len(self.masses) > PIECE_BEADS
 
 
 class LearnedSimulator:
@@ -191,40 +203,46 @@ class LearnedSimulator:
         SimulationDivergedError
             If a position is no longer finite.
         """
-        normal = self.normal(state.step)
-        parts = [self._advance(tile, state, normal[:, tile.beads]) for tile in self._tiles]
+        return self.advance(state, self.normal(state.step))
+
+    def advance(self, state: LearnedState, normal: Tensor) -> Observation:
+        """Advance by one learned time step with given noise; see `normal`, and `step` for what is raised."""
+        self._check_finite(state.positions, state.step)
+        parts = [self._advance_tile(tile, state, normal[:, tile.beads]) for tile in self._tiles]
         change = torch.cat([part[0] for part in parts])
         internal_rg2 = torch.cat([part[1] for part in parts])
         with torch.inference_mode():
             latest = state.displacements[:, 0] + change.to(torch.float64)
             positions = state.positions + latest
             displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
-        if not math.isfinite(float(positions.sum())):
-            raise SimulationDivergedError(self._describe_divergence(positions, state.step + 1))
+        self._check_finite(positions, state.step + 1)
         return Observation(LearnedState(positions, displacements, state.step + 1), internal_rg2)
 
-    def _advance(self, tile: _Tile, state: LearnedState, normal: Tensor) -> tuple[Tensor, Tensor]:
+    def _advance_tile(self, tile: _Tile, state: LearnedState, normal: Tensor) -> tuple[Tensor, Tensor]:
         """Change of displacement, and internal sizes, of the beads of a tile."""
-        edges = tile.graph.edges(state.positions[tile.beads])
+        positions = state.positions[tile.beads]
         moved = state.displacements[tile.beads].to(torch.float32)
-        prediction = self.model.predict(tile.embedding, tile.masses, moved, edges)
+        networks = self._networks(tile, tile.graph, positions)
+        prediction = networks.predict(tile.embedding, tile.masses, moved)
         change = prediction.mean
         if self.model.description.networks.get("stochastic", True):
-            change = change + _noise(prediction, edges.pairs, normal[0])
+            change = change + _noise(prediction, networks.edges, normal[0])
         if self.refinement.levels:
-            change = self._refine(prediction, change, tile, state, normal[1:])
+            moved_on = positions + state.displacements[tile.beads, 0]
+
+            def estimate(tentative: Tensor, sigma: float) -> Tensor:
+                next_positions = moved_on + tentative.to(torch.float64)
+                networks = self._networks(tile, tile.next_graph, next_positions)
+                return networks.estimate_noise(prediction, tentative, sigma)
+
+            change = refine(change, estimate, self.model.description.noise_levels, self.refinement, normal[1:])
         return change, prediction.internal_rg2
 
-    def _refine(
-        self, prediction: Prediction, change: Tensor, tile: _Tile, state: LearnedState, normal: Tensor
-    ) -> Tensor:
-        moved = state.positions[tile.beads] + state.displacements[tile.beads, 0]
-
-        def estimate(tentative: Tensor, sigma: float) -> Tensor:
-            edges = tile.next_graph.edges(moved + tentative.to(torch.float64))
-            return self.model.estimate_noise(prediction, tentative, edges, sigma)
-
-        return refine(change, estimate, self.model.description.noise_levels, self.refinement, normal)
+    def _networks(self, tile: _Tile, graph: BatchedGraph, positions: Tensor) -> Networks:
+        edges = graph.edges(positions)
+        if tile.is_large:
+            return PieceByPiece(self.model, edges, positions, graph.boxes[0], PIECE_BEADS)
+        return WholeGraph(self.model, edges)
 
     def normal(self, step: int) -> Tensor:
         """Standard normal numbers of a step, shape (1 + n_normal, n_beads, 3): of the prediction, then of the refinement."""
@@ -238,19 +256,24 @@ class LearnedSimulator:
         counts = np.cumsum([0, *(len(cg.bonds) for cg in self.systems)])
         return np.array([lengths[a:b].max(initial=0.0) for a, b in itertools.pairwise(counts)])
 
-    def _describe_divergence(self, positions: Tensor, step: int) -> str:
+    def _check_finite(self, positions: Tensor, step: int) -> None:
+        if math.isfinite(float(positions.sum())):
+            return
         bead = int((~torch.isfinite(positions)).any(dim=1).nonzero()[0])
         system = next(i for i, part in enumerate(self.slices) if part.start <= bead < part.stop)
         name = self.systems[system].system.name
-        return f"{name}: the position of bead {bead - self.slices[system].start} is not finite after step {step}"
+        raise SimulationDivergedError(
+            f"{name}: the position of bead {bead - self.slices[system].start} is not finite after step {step}"
+        )
 
 
-def _noise(prediction: Prediction, edge_index: Tensor, normal: Tensor) -> Tensor:
+def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
     """F xi; see `cgplugin.networks.dynamics.Prediction`."""
     with torch.inference_mode():
-        sender, receiver = edge_index
-        mixed = normal.index_add(0, receiver, prediction.mixing.unsqueeze(1) * normal[sender])
-        return prediction.scale * mixed
+        mixed = edges.kinds.nonzero().squeeze(1)
+        sender, receiver = edges.pairs.index_select(1, mixed)
+        mixing = prediction.mixing.index_select(0, mixed).unsqueeze(1)
+        return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

@@ -15,12 +15,14 @@ class LearnedNetworks(nn.Module):
     Parameters
     ----------
     n_atom_types, n_bond_types, n_history : int
-    cutoff, score_cutoff : float
-        Of the edges of Dynamics GNN and Score GNN, nm.
+    cutoff : float
+        nm.
     mean_atom_mass : float
         g/mol.
     options : NetworkOptions
     scales : Scales
+    score_cutoff : float, optional
+        Of the Score GNN's edges, nm; by default ``cutoff``.
     """
 
     def __init__(
@@ -30,15 +32,16 @@ class LearnedNetworks(nn.Module):
         n_bond_types: int,
         n_history: int,
         cutoff: float,
-        score_cutoff: float,
         mean_atom_mass: float,
         options: NetworkOptions,
         scales: Scales,
+        score_cutoff: float | None = None,
     ) -> None:
         super().__init__()
         self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
         self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales)
-        self.score = ScoreGNN(score_cutoff, options, scales) if options.score else None
+        reach = cutoff if score_cutoff is None else score_cutoff
+        self.score = ScoreGNN(reach, options, scales) if options.score else None
 
     @torch.jit.export
     def embed(

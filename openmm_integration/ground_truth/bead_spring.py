@@ -58,7 +58,7 @@ def create_system(
         if box_vectors is None and force_field.charges(system).any():
             raise UserError(f"{system.name}: has charges, whose force field needs a periodic box, and no box")
     if box_vectors is not None:
-        check_box(force_field, box_vectors, systems[0].name)
+        check_cutoffs_fit(force_field, box_vectors, systems[0].name)
     types = [name for system in systems for name in system.atom_types]
     first_atoms = np.cumsum([0, *(system.n_atoms for system in systems[:-1])])
     bonds = np.concatenate([system.bonds + first for system, first in zip(systems, first_atoms, strict=True)])
@@ -86,7 +86,7 @@ def create_system(
     return result
 
 
-def check_box(force_field: BeadSpringForceField, box_vectors: NDArray[np.float64], name: str) -> None:
+def check_cutoffs_fit(force_field: BeadSpringForceField, box_vectors: NDArray[np.float64], name: str) -> None:
     """Raise a `UserError` where the minimum image of a box in reduced form does not reach as far as the cutoffs."""
     smallest, needed = float(np.diagonal(box_vectors).min()), 2 * force_field.longest_cutoff
     if smallest < needed:

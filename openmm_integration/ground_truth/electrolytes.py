@@ -15,7 +15,7 @@ from cgplugin.systems import force_field as force_fields
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.molecular_system import MolecularSystem
 
-from .bead_spring import check_box, create_system
+from .bead_spring import check_cutoffs_fit, create_system
 from .chemical_space import UNITS_DRAWN, sample_sequence
 from .electrolyte_builder import Composition, build_electrolyte, cubic_box, random_positions, unit_names
 from .electrolyte_spec import ElectrolyteSpec
@@ -96,7 +96,7 @@ def generate_electrolytes(
     check_times(spec, force_field)
     systems = sample_electrolytes(spec, force_field)
     for system in systems:
-        check_box(force_field, cubic_box(system.n_atoms, spec.density), system.name)
+        check_cutoffs_fit(force_field, cubic_box(system.n_atoms, spec.density), system.name)
     resources = Resources.choose(platform, threads, workers)
     with sole_writer(out, "cgplugin generate"):
         claim(out, {KIND_ENTRY: spec.kind, **asdict(spec), "force_field": force_field.raw})

@@ -171,6 +171,10 @@ class LangevinRun:
             )
         return positions
 
+    def forces(self) -> Array:
+        """Forces in kJ/mol/nm, shape (n_atoms, 3)."""
+        return np.array(self.context.getState(forces=True).getForces(asNumpy=True)._value)
+
     def advance(self, steps: int, on_steps: OnSteps = _ignore) -> None:
         """Advance by MD steps, telling about them now and then."""
         stride = max(1, round(CHECK_INTERVAL / self.dynamics.time_step))

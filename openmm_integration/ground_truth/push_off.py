@@ -3,9 +3,7 @@
 import numpy as np
 import openmm
 from numpy.typing import NDArray
-from vesin import NeighborList
 
-from cgplugin.errors import UserError
 from cgplugin.systems.force_field import BeadSpringForceField, Dynamics
 from cgplugin.systems.molecular_system import MolecularSystem
 
@@ -25,9 +23,6 @@ STAGE = 2.0
 
 CRUDE_FORCE = 1000.0
 """Force in kT/nm that equilibrated atoms, whose contacts have some 10 kT at most, never feel."""
-
-OVERLAP = 0.5
-"""Distance, in units of the mean sigma, below which a given structure is wrong and not just crude."""
 
 
 def push_off(
@@ -75,25 +70,8 @@ def push_off(
 
 def is_crude(forces: Array, dynamics: Dynamics) -> bool:
     """Whether forces (n_atoms, 3) in kJ/mol/nm are too large for equilibrium: dynamics would fly apart."""
-    return bool(np.linalg.norm(forces, axis=1).max() > CRUDE_FORCE * dynamics.kT)
-
-
-def check_overlaps(
-    force_field: BeadSpringForceField, system: MolecularSystem, positions: Array, box_vectors: Array, source: str
-) -> None:
-    """Raise a `UserError` that names the two closest atoms where a structure has atoms on top of each other."""
-    force_field.check_types(system)
-    sigma = np.array([force_field.atom_types[name].sigma for name in system.atom_types])
-    search = NeighborList(cutoff=OVERLAP * float(sigma.max()), full_list=False)
-    first, second, distances = search.compute(positions, box_vectors, periodic=True, quantities="ijd")
-    relative = distances / (0.5 * (sigma[first] + sigma[second]))
-    if len(relative) and relative.min() < OVERLAP:
-        worst = int(relative.argmin())
-        i, j = int(first[worst]), int(second[worst])
-        raise UserError(
-            f"{source}: atoms {i} ({system.atom_types[i]}) and {j} ({system.atom_types[j]}) overlap: they are "
-            f"{distances[worst]:.3g} nm apart; check positions and box, or minimise the structure first"
-        )
+    # so that NaN, of atoms at one place, counts as crude
+    return not bool((np.linalg.norm(forces, axis=1) <= CRUDE_FORCE * dynamics.kT).all())
 
 
 def _soft_system(force_field: BeadSpringForceField, system: MolecularSystem, box_vectors: Array) -> openmm.System:

@@ -1,5 +1,6 @@
 """The first frames of a learned simulation: a short MD run, or the beginning of a trajectory."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.systems.force_field import BeadSpringForceField, Dynamics
 from cgplugin.systems.periodic import MoleculeMender
 from cgplugin.systems.structure_files import Structure
+from openmm_integration.ground_truth.bead_spring import create_system, energy_terms
 from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, PackedChains, Recording, steps_for
+from openmm_integration.ground_truth.push_off import is_crude, push_off
 
 Array = NDArray[np.float64]
 
@@ -36,7 +39,9 @@ def warm_up(
     platform: str | None = None,
     threads: int | None = None,
 ) -> list[Array]:
-    """Start frames by short MD of bead-spring chains, all in one OpenMM Context.
+    """Start frames by short MD of bead-spring systems.
+
+    Chains without a box share one OpenMM Context. Systems with one run one after the other, each in a Context of its own.
 
     Parameters
     ----------
@@ -57,15 +62,14 @@ def warm_up(
     Raises
     ------
     UserError
-        If no force field is known.
+        If no force field is known, or it does not fit a structure.
     """
     chosen = force_field or known_force_field(model, structures)
-    for structure in structures:
-        if structure.box_vectors is not None:
-            raise UserError(
-                f"{structure.source}: start frames of a system with a box are not made by this force field: give an OpenMM "
-                "System (system.xml beside the structure) or a trajectory to start from (--start)"
-            )
+    if any(structure.box_vectors is not None for structure in structures):
+        return [
+            warm_up_in_box(model, structure, chosen, seed=_seed(seed, number), platform=platform, threads=threads)
+            for number, structure in enumerate(structures)
+        ]
     packed = PackedChains(
         chosen,
         [structure.system for structure in structures],
@@ -78,6 +82,41 @@ def warm_up(
     recording = Recording(model.n_history + 1, model.time_step, relaxation)
     frames = list(packed.record(recording))
     return [np.stack([frame[chain] for frame in frames]) for chain in range(len(structures))]
+
+
+def warm_up_in_box(
+    model: LearnedModel,
+    structure: Structure,
+    force_field: BeadSpringForceField,
+    *,
+    seed: int,
+    platform: str | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Start frames of one bead-spring system in its box; see `warm_up`.
+
+    Positions that come from a simulation are the first frame: velocities do not depend on them in equilibrium, so that drawing
+    new ones leaves nothing to relax. Those whose bonds are not at the temperature, minimised ones for example, are relaxed
+    first, and crude ones pushed apart before that.
+    """
+    system, box_vectors, dynamics = structure.system, structure.box_vectors, force_field.dynamics
+    md = create_system(force_field, [system], box_vectors)
+
+    def run_from(positions: Array) -> LangevinRun:
+        return LangevinRun(
+            md, positions, dynamics, seed=seed, platform=platform, threads=threads, name=str(structure.source)
+        )
+
+    run = run_from(structure.positions)
+    relaxed = _bonds_are_thermal(run, len(system.bonds))
+    if box_vectors is not None and is_crude(run.forces(), dynamics):
+        pushed = push_off(
+            force_field, system, structure.positions, box_vectors, seed=seed, platform=platform, threads=threads
+        )
+        run, relaxed = run_from(pushed), False
+    relaxation = 0 if relaxed else _relaxation_steps(model, dynamics)
+    recording = Recording(model.n_history + 1, model.time_step, relaxation * dynamics.time_step)
+    return np.stack(list(run.record(recording)))
 
 
 def warm_up_system(
@@ -181,8 +220,18 @@ def _relaxation_steps(model: LearnedModel, dynamics: Dynamics) -> int:
     return max(1, round(time / dynamics.time_step))
 
 
-def _seed(seed: int) -> int:
-    return int(np.random.SeedSequence((seed, 0x5747)).generate_state(1)[0] % (2**31 - 2))
+def _bonds_are_thermal(run: LangevinRun, n_bonds: int) -> bool:
+    """Whether the bonds have the energy kT/2 each of harmonic springs at the temperature, but for fluctuations."""
+    if not n_bonds:
+        return False
+    expected = 0.5 * run.dynamics.kT * n_bonds
+    # of a sum of squares of n Gaussians, sqrt(2/n) relative to its mean
+    tolerance = min(0.5, 5 * math.sqrt(2 / n_bonds))
+    return abs(energy_terms(run.context)["bond"] / expected - 1) < tolerance
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence((*parts, 0x5747)).generate_state(1)[0] % (2**31 - 2))
 
 
 def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics] | None:

@@ -26,7 +26,6 @@ def networks(**options: object) -> LearnedNetworks:
         n_bond_types=1,
         n_history=N_HISTORY,
         cutoff=CUTOFF,
-        score_cutoff=CUTOFF,
         mean_atom_mass=1.0,
         options=NetworkOptions(**{"hidden": 16, "layers": 2, "embedding_hidden": 8, "embedding_layers": 2, **options}),
         scales=SCALES,

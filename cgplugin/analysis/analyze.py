@@ -4,7 +4,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cgplugin.coarse_graining.coarse_trajectory import FrameBlock
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json, write_json, write_text
 from cgplugin.observables.chains import bond_lengths, end_to_end_distances, ends_of_molecules, squared_radii_of_gyration
+from cgplugin.observables.electrolyte import FROM_FIRST_FRAMES, ContactDistances, ElectrolyteObservables
 from cgplugin.observables.statistics import Relaxation, SeriesStatistics, autocorrelation, density, relaxation_time
 from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.systems.periodic import MoleculeMender
 from cgplugin.tables import csv_text, without_nan
 from cgplugin.units import Units, check_units, length_unit, parse_time, time_unit
 
+from .electrolyte import FolderElectrolyte, first_shells_csv, species_csv, write_tables
 from .trajectory_folders import TRAJECTORY, TrajectoryFolder, find_folders
 
 Array = NDArray[np.float64]
@@ -61,6 +64,8 @@ class SystemAnalysis:
         Of ``rg2``.
     frame_times, frame_rg2, frame_end_to_end : array, shape (n_frames,)
         Of the positions in the trajectory.
+    electrolyte : ElectrolyteObservables or None
+        Of several molecules of known species in a periodic box.
     """
 
     name: str
@@ -80,6 +85,7 @@ class SystemAnalysis:
     frame_times: Array = field(repr=False)
     frame_rg2: Array = field(repr=False)
     frame_end_to_end: Array = field(repr=False)
+    electrolyte: ElectrolyteObservables | None = field(default=None, repr=False)
 
     @property
     def interval(self) -> float:
@@ -88,13 +94,25 @@ class SystemAnalysis:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers without the series; what is not known is null."""
-        content = {key: value for key, value in asdict(self).items() if not isinstance(value, np.ndarray)}
+        values = ((item.name, getattr(self, item.name)) for item in fields(self) if item.name != "electrolyte")
+        content = {
+            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for name, value in values
+            if not isinstance(value, np.ndarray)
+        }
+        if self.electrolyte is not None:
+            content["electrolyte"] = self.electrolyte.to_json()
         content["length_unit"], content["time_unit"] = length_unit(self.units), time_unit(self.units)
         return without_nan(content)
 
 
 def analyze_folder(
-    folder: TrajectoryFolder, *, discard: float = 0.0, stride: int = 1, rg2_power: int = 1
+    folder: TrajectoryFolder,
+    *,
+    discard: float = 0.0,
+    stride: int = 1,
+    rg2_power: int = 1,
+    distances: ContactDistances | float = FROM_FIRST_FRAMES,
 ) -> SystemAnalysis:
     """Properties of one trajectory, read in blocks of frames, so that it need not fit in memory.
 
@@ -107,6 +125,8 @@ def analyze_folder(
         Every how many frames of the trajectory one is used. A ``properties.csv`` is used whole.
     rg2_power : int
         See `cgplugin.observables.statistics.autocorrelation`.
+    distances : ContactDistances or float
+        What counts as a collision and as an ion pair, see `FolderElectrolyte`.
 
     Raises
     ------
@@ -120,14 +140,17 @@ def analyze_folder(
         raise UserError(f"{folder.path / 'topology.pdb'}: has no bonds (CONECT), so that there is no chain to analyse")
     ends = ends_of_molecules(bonds, system.molecules)
     rg2, end_to_end, squared, longest, n_read = [], [], [], 0.0, 0
-    for positions in _whole_molecules(folder, system):
+    electrolyte = FolderElectrolyte(folder, discard, stride, distances)
+    for block in _whole_molecules(folder, system):
+        electrolyte.update(block)
+        positions = block.positions
         longest = max(longest, float(bond_lengths(positions, bonds).max()))
         used = positions[-n_read % stride :: stride]
         n_read += len(positions)
         rg2.append(squared_radii_of_gyration(used, folder.masses, system.molecules)[:, chains].mean(axis=1))
-        distances = end_to_end_distances(used, ends)
-        end_to_end.append(distances.mean(axis=1))
-        squared.append((distances**2).mean(axis=1))
+        lengths = end_to_end_distances(used, ends)
+        end_to_end.append(lengths.mean(axis=1))
+        squared.append((lengths**2).mean(axis=1))
     _check_length(folder, n_read)
     frame_times: Array = folder.first_time + folder.trajectory.interval * np.arange(0, n_read, stride, dtype=np.float64)
     kept = frame_times >= discard
@@ -161,17 +184,17 @@ def analyze_folder(
         frame_times=frame_times,
         frame_rg2=frame_rg2,
         frame_end_to_end=frame_end_to_end,
+        electrolyte=electrolyte.result(),
     )
 
 
 def _describes_itself(path: Path) -> bool:
-    """Whether a folder says the masses: as a finished simulation, or as a generated system."""
-    simulated = (path / "mapping.json").is_file() and (path / "summary.json").is_file()
-    return simulated or (path / "system.json").is_file()
+    """Whether a folder says the masses: as beads, or as a generated system."""
+    return (path / "mapping.json").is_file() or (path / "system.json").is_file()
 
 
-def _whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Iterator[Array]:
-    """Positions of successive frames, (n_frames, n_atoms, 3), finite and with whole molecules."""
+def _whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Iterator[FrameBlock]:
+    """Successive frames, finite and with whole molecules."""
     # beads are written whole, and their bonds may be longer than half a small box, so that images could not be told
     mender = None if (folder.path / "mapping.json").is_file() else MoleculeMender(system)
     done = 0
@@ -183,9 +206,9 @@ def _whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Itera
             )
         done += len(block.positions)
         if mender is None or block.box_vectors is None:
-            yield block.positions
+            yield block
         else:
-            yield mender.make_whole(block.positions, block.box_vectors)
+            yield FrameBlock(mender.make_whole(block.positions, block.box_vectors), block.box_vectors)
 
 
 def _check_length(folder: TrajectoryFolder, n_read: int) -> None:
@@ -235,6 +258,8 @@ def _check_run_files(directory: Path) -> None:
                 (folder / "properties.csv").read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{folder / 'properties.csv'}: cannot be read ({one_line(error)})") from error
+        if "mapping.json" in files:
+            _check_mapping(folder / "mapping.json")
         if "summary.json" in files and "mapping.json" in files:
             summary = read_json(folder / "summary.json")
             try:
@@ -245,9 +270,20 @@ def _check_run_files(directory: Path) -> None:
                 value = summary.get(key)
                 if not isinstance(value, int | float) or not 0 < value < math.inf:
                     raise UserError(f"{folder / 'summary.json'}: '{key}' is {value!r}, expected a positive number")
-            masses = read_json(folder / "mapping.json").get("masses")
-            if not isinstance(masses, list) or not all(isinstance(m, int | float) and 0 < m < math.inf for m in masses):
-                raise UserError(f"{folder / 'mapping.json'}: 'masses' is not a list of positive numbers")
+
+
+def _check_mapping(path: Path) -> None:
+    content = read_json(path)
+    masses = content.get("masses")
+    if not isinstance(masses, list) or not all(isinstance(m, int | float) and 0 < m < math.inf for m in masses):
+        raise UserError(f"{path}: 'masses' is not a list of positive numbers")
+    interval = content.get("recording_interval", 1.0)
+    if not isinstance(interval, int | float) or not 0 < interval < math.inf:
+        raise UserError(f"{path}: 'recording_interval' is {interval!r}, expected a positive number")
+    try:
+        check_units(content.get("units", "openmm"))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def analyze(
@@ -258,6 +294,7 @@ def analyze(
     interval: float | None = None,
     rg2_power: int = 1,
     out: str | os.PathLike[str] | None = None,
+    distances: ContactDistances | float = FROM_FIRST_FRAMES,
     progress: bool = False,
 ) -> list[SystemAnalysis]:
     """Analyse every trajectory below a directory and write tables and plots.
@@ -265,7 +302,9 @@ def analyze(
     Per system ``analysis.json``, ``frames.csv``, ``distribution.csv``, ``autocorrelation.csv`` and ``analysis.png``,
     beside its trajectory or below ``out``; for all together ``analysis.csv``, ``analysis.json`` (a list) and
     ``analysis.png`` in the directory itself. If that is itself the folder of a trajectory, ``analysis.png`` shows this
-    one. Nothing is written until all trajectories are found good.
+    one. An electrolyte (several molecules of known species in a box) also has ``rdf``, ``msd`` and ``collisions`` as CSV
+    and PNG, ``ion_pairs.csv`` and ``contacts.json``; for all together there are then ``species.csv`` and
+    ``first_shells.csv``. Nothing is written until all trajectories are found good.
 
     Parameters
     ----------
@@ -281,6 +320,9 @@ def analyze(
         `cgplugin.observables.statistics.autocorrelation`.
     out : path, optional
         Where to write; by default to the directory.
+    distances : ContactDistances or float
+        What counts as a collision and as an ion pair in electrolytes: of a reference (its ``contacts.json``), or one
+        distance in nm below which any two particles collide. By default they are found from the first frames.
     progress : bool
         Show a progress bar.
 
@@ -290,6 +332,7 @@ def analyze(
         If there is nothing to analyse, a file is damaged, or units differ between systems.
     """
     # matplotlib takes a second to import
+    from .electrolyte_plots import plot_electrolyte
     from .plots import plot_overview, plot_system
 
     if stride < 1:
@@ -304,7 +347,7 @@ def analyze(
     results = []
     for folder in tqdm(folders, unit="system", desc="reading", disable=not progress):
         time = discard if isinstance(discard, float | int) else parse_time(discard, folder.units)
-        results.append(analyze_folder(folder, discard=time, stride=stride, rg2_power=rg2_power))
+        results.append(analyze_folder(folder, discard=time, stride=stride, rg2_power=rg2_power, distances=distances))
     pairs = zip(folders, results, strict=True)
     for folder, result in tqdm(pairs, total=len(folders), unit="system", desc="writing", disable=not progress):
         place = target / folder.path.relative_to(base)
@@ -314,8 +357,14 @@ def analyze(
         write_text(place / "distribution.csv", _distribution_csv(result))
         write_text(place / "autocorrelation.csv", _autocorrelation_csv(result))
         plot_system(result, place / "analysis.png")
+        if result.electrolyte is not None:
+            write_tables(result, place)
+            plot_electrolyte(result, place)
     write_text(target / "analysis.csv", summary_csv(results))
     write_json(target / "analysis.json", [result.to_json() for result in results])
+    if any(result.electrolyte is not None for result in results):
+        write_text(target / "species.csv", species_csv(results))
+        write_text(target / "first_shells.csv", first_shells_csv(results))
     if [folder.path for folder in folders] != [base]:
         plot_overview(results, target / "analysis.png")
     return results

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json
 from cgplugin.systems.molecular_system import MolecularSystem
+from cgplugin.systems.species import ParticleSpecies
 from cgplugin.systems.trajectory_files import MdtrajTrajectory
 from cgplugin.units import Units
 
@@ -32,6 +34,8 @@ class TrajectoryFolder:
     trajectory : MdtrajTrajectory
     first_time : float
         Time of the first frame, ps.
+    particles : ParticleSpecies or None
+        Species of atoms or beads, where something beside the trajectory says them.
     properties : dict
         Columns of ``properties.csv``, where there is one.
     """
@@ -43,6 +47,7 @@ class TrajectoryFolder:
     masses: NDArray[np.float64] = field(repr=False)
     trajectory: MdtrajTrajectory = field(repr=False)
     first_time: float
+    particles: ParticleSpecies | None = field(repr=False)
     properties: dict[str, NDArray[np.float64]] = field(repr=False)
 
     @property
@@ -80,15 +85,21 @@ def find_folders(directory: str | os.PathLike[str], interval: float | None = Non
 def _open(folder: Path, base: Path, interval: float | None) -> TrajectoryFolder:
     topology = _read_topology(folder / TOPOLOGY)
     name = str(folder.relative_to(base)) if folder != base else folder.resolve().name
-    masses, first_time, units = np.ones(topology.n_atoms), 0.0, "openmm"
-    if (folder / "mapping.json").is_file() and (folder / "summary.json").is_file():
-        mapping, summary = read_json(folder / "mapping.json"), read_json(folder / "summary.json")
+    masses, first_time, units, particles = np.ones(topology.n_atoms), 0.0, "openmm", None
+    if (folder / "mapping.json").is_file():
+        mapping = read_json(folder / "mapping.json")
         masses = np.array(mapping["masses"], dtype=np.float64)
-        interval = summary["time_step"] * summary["report_interval"]
-        first_time, units = interval, summary["units"]
+        units = mapping.get("units", units)
+        interval = interval if interval is not None else mapping.get("recording_interval")
+        if (folder / "summary.json").is_file():
+            summary = read_json(folder / "summary.json")
+            interval = summary["time_step"] * summary["report_interval"]
+            first_time, units = interval, summary["units"]
+        particles = _species_in(folder / "mapping.json", mapping, masses)
     elif (folder / "system.json").is_file():
         system = MolecularSystem.load(folder / "system.json")
         masses, units = system.masses, system.units
+        particles = ParticleSpecies.of_atoms(system)
         interval = interval if interval is not None else system.recording_interval
     if interval is None:
         raise UserError(f"{folder}: nothing says the time between frames: give --interval")
@@ -104,7 +115,31 @@ def _open(folder: Path, base: Path, interval: float | None) -> TrajectoryFolder:
         masses,
         MdtrajTrajectory(folder / TRAJECTORY, topology.n_atoms, interval),
         first_time,
+        particles,
         _read_properties(folder / "properties.csv"),
+    )
+
+
+def _species_in(path: Path, mapping: dict[str, Any], masses: NDArray[np.float64]) -> ParticleSpecies | None:
+    """Species of beads; None where the mapping was written before it said them."""
+    if "species" not in mapping:
+        return None
+    names, molecules, charges = mapping["species"], mapping.get("molecules"), mapping.get("charges")
+    for key, values, kind in (
+        ("species", names, str),
+        ("molecules", molecules, int),
+        ("charges", charges, int | float),
+    ):
+        optional = key == "charges" and values is None
+        if not optional and not (
+            isinstance(values, list) and len(values) == len(masses) and all(isinstance(value, kind) for value in values)
+        ):
+            raise UserError(f"{path}: '{key}' does not have an entry for each of the {len(masses)} beads")
+    return ParticleSpecies(
+        tuple(names),
+        np.unique(np.array(molecules), return_inverse=True)[1].astype(np.int64),
+        masses,
+        None if charges is None else np.array(charges, dtype=np.float64),
     )
 
 

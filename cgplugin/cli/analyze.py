@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cgplugin.observables.statistics import SeriesStatistics
 
 
+_DIFFUSIVE = 0.9
+"""Exponents of time below this are no diffusion yet."""
+
 _NAMES = 4
 """Systems named in a remark; more are counted."""
 
@@ -36,17 +39,37 @@ _NAMES = 4
     is_flag=True,
     help="Relaxation time of Rg^4, as the paper's formula has it, in place of that of Rg^2.",
 )
+@click.option(
+    "--contacts",
+    type=click.Path(path_type=Path),
+    help="contacts.json of a reference, as this command writes it: what counts as a collision and as an ion pair.",
+)
+@click.option(
+    "--collision-distance",
+    type=float,
+    help="Any two beads closer than this collide, nm or sigma, in place of --contacts.",
+)
 @config_option
 def command(
-    directory: Path, out: Path | None, discard: str, stride: int, interval: float | None, paper_acf: bool
+    directory: Path,
+    out: Path | None,
+    discard: str,
+    stride: int,
+    interval: float | None,
+    paper_acf: bool,
+    contacts: Path | None,
+    collision_distance: float | None,
 ) -> None:
     """Analyse every trajectory below DIRECTORY, as "cgplugin simulate" or "cgplugin generate" wrote them.
 
     Squared radius of gyration with its distribution, mean and standard error, autocorrelation and relaxation time;
-    end-to-end distance. Written as CSV, JSON and plots beside each trajectory and, for all together, into DIRECTORY.
+    end-to-end distance. Of several molecules in a periodic box also radial distribution functions and coordination
+    numbers, diffusivities, collisions over time, ion-pair lifetime and transference number. Written as CSV, JSON and plots
+    beside each trajectory and, for all together, into DIRECTORY.
     """
     from cgplugin.analysis.analyze import analyze
     from cgplugin.errors import UserError
+    from cgplugin.observables.electrolyte import FROM_FIRST_FRAMES, ContactDistances
 
     if interval is not None and not interval > 0:
         raise UserError(f"--interval {interval:g}: expected a positive time")
@@ -56,6 +79,15 @@ def command(
         number = None
     if number is not None and not number >= 0:
         raise UserError(f"--discard {discard}: expected a time that is not negative")
+    if contacts is not None and collision_distance is not None:
+        raise UserError("--contacts and --collision-distance: give one of the two")
+    if collision_distance is not None and not collision_distance > 0:
+        raise UserError(f"--collision-distance {collision_distance:g}: expected a positive distance")
+    distances: ContactDistances | float = FROM_FIRST_FRAMES
+    if contacts is not None:
+        distances = ContactDistances.load(contacts)
+    elif collision_distance is not None:
+        distances = collision_distance
     results = analyze(
         directory,
         discard=discard if number is None else number,
@@ -63,12 +95,17 @@ def command(
         interval=interval,
         rg2_power=2 if paper_acf else 1,
         out=out,
+        distances=distances,
         progress=show_progress(),
     )
     click.echo(summary_table(results))
+    electrolytes = [result for result in results if result.electrolyte is not None]
+    if electrolytes:
+        click.echo("\n" + electrolyte_table(electrolytes) + "\n")
     click.echo(
         f"written to {out or directory}: analysis.csv, analysis.json, analysis.png; "
         "and per system, with frames.csv, distribution.csv, autocorrelation.csv"
+        + (", rdf, msd and collisions as CSV and PNG" if electrolytes else "")
     )
 
 
@@ -107,6 +144,48 @@ def summary_table(results: "list[SystemAnalysis]") -> str:
         few = ", ".join(names) if len(names) <= _NAMES else f"{len(names)} of {len(results)} systems"
         lines.append(f"{few}: {text}")
     return "\n".join(lines)
+
+
+def electrolyte_table(results: "list[SystemAnalysis]") -> str:
+    """Table of the species of all electrolytes for the terminal: diffusivity, first shell around the cations, collisions."""
+    from cgplugin.tables import aligned_text
+
+    length, time = length_unit(results[0].units), time_unit(results[0].units)
+    rows, remarks = [], []
+    for r in results:
+        observed = r.electrolyte
+        assert observed is not None
+        for name in observed.species:
+            fit = observed.diffusivities[name]
+            slow = fit.exponent < _DIFFUSIVE
+            cells = [r.name, name, str(observed.particles.n_molecules(name))]
+            cells.append(_value(fit.value, fit.error) + ("*" if slow else ""))
+            cells.append(_value(*observed.msd.end_to_end_diffusivity(name)))
+            for centre in observed.particles.with_role("cation")[:1]:
+                shell = observed.rdf.first_shell(centre, name)
+                cells += [_value(shell.height, shell.height_error), _value(shell.position, shell.position_error)]
+            rows.append(cells)
+            if slow:
+                remarks.append("* slower than diffusion within the range of the fit: the value is an upper bound")
+        facts = [f"{observed.collisions.total.mean():.3g} collisions per frame"]
+        number, error = observed.transference_number
+        if number == number:  # not NaN
+            facts.append(f"cation transference number {_value(number, error)}")
+        if observed.ion_pairs is not None and observed.ion_pairs.lifetime == observed.ion_pairs.lifetime:
+            facts.append(f"ion-pair lifetime {observed.ion_pairs.lifetime:.3g} {time}")
+        remarks.append(f"{r.name}: " + ", ".join(facts))
+    header = ["system", "species", "molecules", f"D ({length}^2/{time})", "x_T^2/6T"]
+    if len(rows[0]) > len(header):
+        header += ["peak of g with cation", f"at ({length})"]
+    return "\n".join([*aligned_text(header, rows), *dict.fromkeys(remarks)])
+
+
+def _value(value: float, error: float) -> str:
+    from cgplugin.observables.statistics import value_and_error
+
+    if value != value:  # NaN
+        return "-"
+    return " +- ".join(value_and_error(value, error)) if error == error else f"{value:.3g}"
 
 
 def _with_error(statistics: "SeriesStatistics") -> str:

@@ -1,6 +1,7 @@
 """All observables of an electrolyte from one pass over its frames: reference MD as beads or atoms, and learned runs alike."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from cgplugin.coarse_graining.neighbours import box_heights
 from cgplugin.errors import UserError
+from cgplugin.files import read_json, write_json
 from cgplugin.systems.species import ParticleSpecies
+from cgplugin.tables import without_nan
 
 from .centres import CentresOfMass, without_drift
 from .collisions import REFERENCE_RATE, CollisionAccumulator, Collisions, collision_distances
@@ -37,20 +40,46 @@ CALIBRATION_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class ContactDistances:
-    """Distances that define what a collision and what an ion pair is.
+    """Distances that define what a collision and what an ion pair is; None where they are yet to be found.
 
     To compare a simulation with a reference, both must have the same: take those of the reference.
 
     Attributes
     ----------
-    collision : dict from pairs of kinds to float
+    collision : dict from pairs of species to float, or None
         nm; see `cgplugin.observables.collisions.collision_distances`.
-    ion_pair : float
-        Distance below which a cation and an anion are a pair, nm; NaN where it is not known.
+    ion_pair : float or None
+        Distance below which a cation and an anion are a pair, nm; NaN where they have no first shell.
     """
 
-    collision: dict[tuple[str, str], float]
-    ion_pair: float = math.nan
+    collision: dict[tuple[str, str], float] | None = None
+    ion_pair: float | None = None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "ContactDistances":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        UserError
+            If the file is not that.
+        """
+        content = read_json(path)
+        try:
+            collision = {(str(a), str(b)): float(distance) for a, b, distance in content["collision"]}
+            ion_pair = math.nan if content["ion_pair"] is None else float(content["ion_pair"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: not a file of contact distances, as 'cgplugin analyze' writes it") from error
+        return cls(collision, ion_pair)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``contacts.json``, whole or not at all."""
+        collision = [[a, b, distance] for (a, b), distance in (self.collision or {}).items()]
+        write_json(path, without_nan({"collision": collision, "ion_pair": self.ion_pair}))
+
+
+FROM_FIRST_FRAMES = ContactDistances()
+"""Both kinds of distances are found from the first frames."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +197,8 @@ class ElectrolyteAccumulator:
     edges : array, shape (n_bins + 1,), optional
         Edges of the bins of radial distribution functions, nm. By default `N_BINS` bins up to half the smallest height of
         the box, or to where there are `NEIGHBOURS`.
-    distances : ContactDistances, optional
-        Of the reference.
+    distances : ContactDistances
+        Of the reference, where there is one.
 
     Raises
     ------
@@ -183,7 +212,7 @@ class ElectrolyteAccumulator:
         interval: float,
         *,
         edges: Array | None = None,
-        distances: ContactDistances | None = None,
+        distances: ContactDistances = FROM_FIRST_FRAMES,
     ) -> None:
         self.particles, self.interval = particles, interval
         self.kinds = PairKinds.of(particles.names, particles.species)
@@ -212,7 +241,7 @@ class ElectrolyteAccumulator:
             self._displacements.update(without_drift(self._centres(frame), self._centres.masses))
             if self._rdf is None:
                 self._waiting.append((np.array(frame), np.array(box)))
-                if self._distances is not None or len(self._waiting) >= self._calibration_frames:
+                if len(self._waiting) >= self._calibration_frames:
                     self._begin()
             else:
                 self._update_pairs(frame, box)
@@ -223,7 +252,6 @@ class ElectrolyteAccumulator:
             self._begin()
         assert self._rdf is not None
         assert self._collisions is not None
-        assert self._distances is not None
         return ElectrolyteObservables(
             self.particles,
             self.interval,
@@ -236,6 +264,8 @@ class ElectrolyteAccumulator:
 
     @cached_property
     def _calibration_frames(self) -> int:
+        if self._distances.collision is not None and self._distances.ion_pair is not None:
+            return 1
         wanted = math.ceil(CALIBRATION_COLLISIONS / (REFERENCE_RATE * self.kinds.counts.min()))
         return max(1, min(wanted, CALIBRATION_BYTES // (24 * self.particles.n)))
 
@@ -247,11 +277,9 @@ class ElectrolyteAccumulator:
         if self._edges is None:
             self._edges = np.linspace(0, default_range(self.particles.n, [box for _, box in frames]), N_BINS + 1)
         self._rdf = RadialDistributionAccumulator(self.kinds, self._edges)
-        if self._distances is None:
-            for frame, box in frames:
-                self._rdf.update(near_pairs(frame, box, float(self._edges[-1])))
-            self._distances = contact_distances(self._rdf.result(), self.particles)
-            self._rdf = RadialDistributionAccumulator(self.kinds, self._edges)
+        self._distances = self._settled_distances(frames)
+        assert self._distances.collision is not None
+        assert self._distances.ion_pair is not None
         self._collisions = CollisionAccumulator(self.kinds, self._distances.collision)
         cations, anions = self.particles.with_role("cation"), self.particles.with_role("anion")
         if cations and anions and math.isfinite(self._distances.ion_pair):
@@ -264,6 +292,21 @@ class ElectrolyteAccumulator:
             )
         for frame, box in frames:
             self._update_pairs(frame, box)
+
+    def _settled_distances(self, frames: Sequence[tuple[Array, Array]]) -> ContactDistances:
+        """Contact distances, those that were not given from the frames."""
+        given = self._distances
+        if given.collision is not None and given.ion_pair is not None:
+            return given
+        assert self._edges is not None
+        rdf = RadialDistributionAccumulator(self.kinds, self._edges)
+        for frame, box in frames:
+            rdf.update(near_pairs(frame, box, float(self._edges[-1])))
+        found = contact_distances(rdf.result(), self.particles)
+        return ContactDistances(
+            found.collision if given.collision is None else given.collision,
+            found.ion_pair if given.ion_pair is None else given.ion_pair,
+        )
 
     def _update_pairs(self, positions: Array, box_vectors: Array) -> None:
         assert self._rdf is not None
@@ -284,7 +327,7 @@ def electrolyte_observables(
     interval: float,
     *,
     edges: Array | None = None,
-    distances: ContactDistances | None = None,
+    distances: ContactDistances = FROM_FIRST_FRAMES,
 ) -> ElectrolyteObservables:
     """Observables of an electrolyte from blocks of frames; see `ElectrolyteAccumulator`.
 
@@ -297,7 +340,7 @@ def electrolyte_observables(
         Time between frames, ps.
     edges : array, optional
         Edges of the bins of radial distribution functions, nm.
-    distances : ContactDistances, optional
+    distances : ContactDistances
         Of the reference that the result is to be compared with.
     """
     accumulator = ElectrolyteAccumulator(particles, interval, edges=edges, distances=distances)

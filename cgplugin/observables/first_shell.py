@@ -1,8 +1,9 @@
 """The first peak of a radial distribution function, where it ends, and how many neighbours are that close.
 
 Between beads these functions are soft: a first peak may be 5 % high and lie beside single pairs at short distances whose
-g is larger. What is a peak and what is noise is therefore decided by the number of pairs: g has the variance g / n of
-counts, with n the number of pairs that an ideal gas would have shown.
+g is larger. What is a peak and what is noise is therefore decided by the errors: those of counting, g / n for the
+variance with n the number of pairs that an ideal gas would have shown, and those between blocks of frames, which are larger
+where the same pairs stay together for many frames.
 """
 
 import math
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MINIMUM_BINS = 8
+"""With fewer bins nothing can be said about a peak."""
 
 BANDWIDTHS = (0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2)
 """Widths of the kernel that smooths g at a distance, as shares of the distance."""
@@ -30,6 +35,10 @@ TOP = 0.4
 """The parabola of a peak is fitted to this upper share of its prominence, and to no less than the kernel's width."""
 
 
+MINIMUM_BLOCKS = 8
+"""With fewer blocks of frames errors are those of counting alone."""
+
+
 @dataclass(frozen=True)
 class FirstShell:
     """First coordination shell; NaN where g has no such feature within its range.
@@ -39,7 +48,8 @@ class FirstShell:
     position, height : float
         Of the first peak of g, nm and 1.
     position_error, height_error : float
-        Standard errors from the number of pairs, as if frames were independent.
+        Standard errors, by leaving out each block of frames in turn (jackknife). The place of a peak that is too flat has
+        none.
     end : float
         Where the shell ends, nm: the first minimum behind the peak.
     coordination : float
@@ -54,13 +64,16 @@ class FirstShell:
     coordination: float = math.nan
 
 
-def find_first_shell(edges: Array, counts: Array, expected: Array, coordination: Array) -> FirstShell:
+def find_first_shell(
+    edges: Array, counts: Array, expected: Array, block_counts: Array, block_expected: Array, coordination: Array
+) -> FirstShell:
     """Find the first shell of a radial distribution function, g = counts / expected, that has noise.
 
     g is smoothed with local parabolas, which keep the height and the place of a peak, over a kernel as narrow as the noise
     allows (`NOISE`). The first peak is the first maximum that stands out by `SIGNIFICANCE` standard errors; its place and
-    height are those of a parabola fitted to g itself in the upper part of the peak (`TOP`). The shell ends at the
-    lowest point of the smoothed g before the next peak, or, if there is none, where g has fallen to 1.
+    height are those of a parabola fitted to g itself in the upper part of the peak (`TOP`), or, where it is too flat for
+    that, of the smoothed g. The shell ends at the lowest point of the smoothed g before the next peak, or, if there is none,
+    where it has fallen to 1.
 
     Parameters
     ----------
@@ -68,43 +81,108 @@ def find_first_shell(edges: Array, counts: Array, expected: Array, coordination:
         nm.
     counts, expected : array, shape (n_bins,)
         Pairs seen, and those of an ideal gas.
+    block_counts, block_expected : array, shape (n_blocks, n_bins)
+        The same in blocks of frames.
     coordination : array, shape (n_bins,)
         Running coordination number at the upper edges.
     """
-    if len(counts) < 8 or not expected.all() or not counts.any():
+    if len(counts) < MINIMUM_BINS or not expected.all() or not counts.any():
         return FirstShell()
     centres = 0.5 * (edges[1:] + edges[:-1])
-    g = counts / expected
-    for bandwidth in BANDWIDTHS:
-        weights = _local_parabolas(centres, expected, bandwidth)
-        smooth = weights @ g
-        error = np.sqrt((weights**2) @ (g / expected))
-        sparse = np.flatnonzero((weights**2) @ (1 / expected) > SPARSE**2)
-        start = int(sparse[-1]) + 1 if len(sparse) else 0
-        peaks, found = find_peaks(smooth[start:], prominence=SIGNIFICANCE * error[start:])
-        peaks = start + peaks
-        if len(peaks) and error[peaks[0]] <= NOISE * smooth[peaks[0]]:
-            break
-    if len(peaks) == 0:
+    smooth = _Smooth.of(centres, counts, expected, block_counts, block_expected)
+    if len(smooth.peaks) == 0:
         return FirstShell()
-    peak = int(peaks[0])
-    upper = smooth >= smooth[peak] - TOP * found["prominences"][0]
-    fitted = _around(upper | (np.abs(centres - centres[peak]) <= bandwidth * centres[peak]), peak)
-    position, height, position_error, height_error = _top(centres[fitted], g[fitted], expected[fitted], smooth[fitted])
-    if not math.isfinite(height):
-        # too lopsided for a parabola
-        position, height, height_error = float(centres[peak]), float(smooth[peak]), float(error[peak])
-    if len(peaks) > 1:
-        lowest = peak + int(np.argmin(smooth[peak : peaks[1]]))
+    g, peak = smooth.g, int(smooth.peaks[0])
+    near = np.abs(centres - centres[peak]) <= smooth.bandwidth * centres[peak]
+    fitted = _around(near | (g >= g[peak] - TOP * smooth.prominences[0]), peak)
+    weights = expected[fitted] / np.maximum(g[fitted], 0.1 * g[peak])
+    position, height = _top(centres[fitted], counts[fitted] / expected[fitted], weights)
+    without = [
+        _top(centres[fitted], (counts - own)[fitted] / (expected - ideal)[fitted], weights)
+        for own, ideal in zip(block_counts, block_expected, strict=True)
+    ]
+    position_error, height_error = _jackknife(np.array(without))
+    if not math.isfinite(position + height_error):
+        # too flat or too lopsided for a parabola
+        position, height, height_error = float(centres[peak]), float(g[peak]), float(smooth.error[peak])
+    found = (position, height, position_error, height_error)
+    if len(smooth.peaks) > 1:
+        lowest = peak + int(np.argmin(g[peak : smooth.peaks[1]]))
     else:
-        bulk = np.flatnonzero(smooth[peak:] <= 1)
-        if smooth[peak] <= 1 or len(bulk) == 0:
+        bulk = np.flatnonzero(g[peak:] <= 1)
+        if g[peak] <= 1 or len(bulk) == 0:
             # the minimum may lie beyond the range
-            return FirstShell(position, height, position_error, height_error)
+            return FirstShell(*found)
         lowest = peak + int(bulk[0])
     end = float(centres[lowest])
-    inside = float(np.interp(end, edges[1:], coordination))
-    return FirstShell(position, height, position_error, height_error, end, inside)
+    return FirstShell(*found, end, float(np.interp(end, edges[1:], coordination)))
+
+
+def smooth_rdf(edges: Array, counts: Array, expected: Array, block_counts: Array, block_expected: Array) -> Array:
+    """Smoothed g, as `find_first_shell` looks at it, shape (n_bins,); NaN at distances with hardly any pair."""
+    if len(counts) < MINIMUM_BINS:
+        return counts / expected
+    smooth = _Smooth.of(0.5 * (edges[1:] + edges[:-1]), counts, expected, block_counts, block_expected)
+    return np.where(np.arange(len(counts)) < smooth.start, np.nan, smooth.g)
+
+
+def standard_errors(
+    smoother: Array, counts: Array, expected: Array, block_counts: Array, block_expected: Array
+) -> Array:
+    """Standard errors of smoother @ (counts / expected): those of counting, or those between blocks where larger.
+
+    Parameters
+    ----------
+    smoother : array, shape (n, n_bins)
+    counts, expected, block_counts, block_expected
+        See `find_first_shell`.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        counting = np.sqrt(smoother**2 @ (counts / expected**2))
+        blocks = (block_counts / block_expected) @ smoother.T
+    if len(blocks) < MINIMUM_BLOCKS:
+        return counting
+    return np.maximum(counting, blocks.std(axis=0, ddof=1) / math.sqrt(len(blocks)))
+
+
+@dataclass(frozen=True)
+class _Smooth:
+    """Smoothed g with its errors and peaks.
+
+    Attributes
+    ----------
+    g, error : array, shape (n_bins,)
+    start : int
+        First bin from which on there are enough pairs to speak of either.
+    bandwidth : float
+        Width of the kernel as a share of the distance.
+    peaks : array of int, shape (n_peaks,)
+    prominences : array, shape (n_peaks,)
+    """
+
+    g: Array
+    error: Array
+    start: int
+    bandwidth: float
+    peaks: Integers
+    prominences: Array
+
+    @classmethod
+    def of(
+        cls, centres: Array, counts: Array, expected: Array, block_counts: Array, block_expected: Array
+    ) -> "_Smooth":
+        """Smooth over the narrowest kernel that leaves little noise at the first peak, or the widest."""
+        for bandwidth in BANDWIDTHS:
+            smoother = _local_parabolas(centres, expected, bandwidth)
+            g = smoother @ (counts / expected)
+            error = standard_errors(smoother, counts, expected, block_counts, block_expected)
+            sparse = np.flatnonzero((smoother**2) @ (1 / expected) > SPARSE**2)
+            start = int(sparse[-1]) + 1 if len(sparse) else 0
+            peaks, found = find_peaks(g[start:], prominence=SIGNIFICANCE * error[start:])
+            smooth = cls(g, error, start, bandwidth, start + peaks, found["prominences"])
+            if len(peaks) and error[start + peaks[0]] <= NOISE * g[start + peaks[0]]:
+                break
+        return smooth
 
 
 def _local_parabolas(centres: Array, expected: Array, bandwidth: float) -> Array:
@@ -129,21 +207,20 @@ def _around(chosen: NDArray[np.bool_], peak: int) -> slice:
     return slice(max(0, min(low, peak - 2)), max(high, peak + 2) + 1)
 
 
-def _top(centres: Array, g: Array, expected: Array, smooth: Array) -> tuple[float, float, float, float]:
-    """Place and height of the parabola through a peak, and their standard errors; NaN if it has no maximum there."""
+def _top(centres: Array, g: Array, weights: Array) -> tuple[float, float]:
+    """Place and height of the parabola through a peak; NaN if it has no maximum there."""
     middle = float(centres.mean())
     offsets = centres - middle
-    # no bin without a pair is known exactly
-    deviation = np.sqrt(np.maximum(smooth, 0.1 * smooth.max()) / expected)
-    (a, b, c), covariance = np.polyfit(offsets, g, 2, w=1 / deviation, cov="unscaled")
+    a, b, c = np.polyfit(offsets, g, 2, w=np.sqrt(weights))
     if not a < 0 or not offsets[0] <= -b / (2 * a) <= offsets[-1]:
-        return math.nan, math.nan, math.nan, math.nan
-    # first-order propagation through x = -b / 2a and h = c - b^2 / 4a
-    of_place = np.array([b / (2 * a**2), -1 / (2 * a), 0.0])
-    of_height = np.array([b**2 / (4 * a**2), -b / (2 * a), 1.0])
-    return (
-        float(middle - b / (2 * a)),
-        float(c - b**2 / (4 * a)),
-        math.sqrt(of_place @ covariance @ of_place),
-        math.sqrt(of_height @ covariance @ of_height),
-    )
+        return math.nan, math.nan
+    return float(middle - b / (2 * a)), float(c - b**2 / (4 * a))
+
+
+def _jackknife(without: Array) -> tuple[float, float]:
+    """Standard errors of place and height from their values without each block, shape (n_blocks, 2)."""
+    n = len(without)
+    if n < MINIMUM_BLOCKS:
+        return math.nan, math.nan
+    position, height = np.sqrt((n - 1) * without.var(axis=0))
+    return float(position), float(height)

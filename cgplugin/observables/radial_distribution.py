@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from cgplugin.errors import UserError
 
-from .first_shell import FirstShell, find_first_shell
+from .first_shell import FirstShell, find_first_shell, smooth_rdf, standard_errors
 from .pairs import NearPairs, PairKinds
 
 Array = NDArray[np.float64]
+
+BLOCKS = 16
+"""Blocks of frames for errors: from this many to twice as many."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class RadialDistributions:
     expected : array, shape (n_pair_kinds, n_bins)
         The same for an ideal gas of as many particles in the same boxes.
     n_frames : int
+    block_counts, block_expected : array, shape (n_blocks, n_pair_kinds, n_bins)
+        The same in equal, successive blocks of frames, which the errors are from; frames after the last are in none.
     """
 
     kinds: PairKinds
@@ -34,6 +39,8 @@ class RadialDistributions:
     counts: Array = field(repr=False)
     expected: Array = field(repr=False)
     n_frames: int
+    block_counts: Array = field(repr=False)
+    block_expected: Array = field(repr=False)
 
     @property
     def centres(self) -> Array:
@@ -50,6 +57,17 @@ class RadialDistributions:
             return np.full(self.counts.shape[1], np.nan)
         return self.counts[pair] / self.expected[pair]
 
+    def error(self, first: str, second: str) -> Array:
+        """Standard error of `g`, shape (n_bins,): from blocks of frames, and at least that of counting pairs."""
+        pair = self.kinds.index(first, second)
+        return standard_errors(
+            np.eye(self.counts.shape[1]),
+            self.counts[pair],
+            self.expected[pair],
+            self.block_counts[:, pair],
+            self.block_expected[:, pair],
+        )
+
     def coordination(self, centre: str, neighbour: str) -> Array:
         """Running coordination number n(r): how many ``neighbour`` are within the upper edge of each bin of a ``centre``."""
         seen = np.cumsum(self.counts[self.kinds.index(centre, neighbour)]) * (2 if centre == neighbour else 1)
@@ -59,7 +77,25 @@ class RadialDistributions:
         """First peak, first minimum and the coordination number up to there; see `find_first_shell`."""
         pair = self.kinds.index(centre, neighbour)
         return find_first_shell(
-            self.edges, self.counts[pair], self.expected[pair], self.coordination(centre, neighbour)
+            self.edges,
+            self.counts[pair],
+            self.expected[pair],
+            self.block_counts[:, pair],
+            self.block_expected[:, pair],
+            self.coordination(centre, neighbour),
+        )
+
+    def smooth(self, first: str, second: str) -> Array:
+        """Smoothed g, as `first_shell` looks at it, shape (n_bins,); NaN where hardly any pair was there."""
+        pair = self.kinds.index(first, second)
+        if not self.expected[pair].all():
+            return np.full(self.counts.shape[1], np.nan)
+        return smooth_rdf(
+            self.edges,
+            self.counts[pair],
+            self.expected[pair],
+            self.block_counts[:, pair],
+            self.block_expected[:, pair],
         )
 
     def distance_at(self, coordination: float, centre: str, neighbour: str) -> float:
@@ -93,6 +129,8 @@ class RadialDistributionAccumulator:
         self._counts = np.zeros((len(kinds.pairs), len(edges) - 1))
         self._inverse_volume = 0.0
         self._n_frames = 0
+        self._blocks: list[tuple[Array, float]] = []
+        self._block_frames = 1
 
     def update(self, pairs: NearPairs) -> None:
         """Add a frame."""
@@ -102,9 +140,25 @@ class RadialDistributionAccumulator:
         self._counts += np.bincount(cell, minlength=self._counts.size).reshape(self._counts.shape)
         self._inverse_volume += 1 / pairs.volume
         self._n_frames += 1
+        if self._n_frames % self._block_frames == 0:
+            self._blocks.append((self._counts.copy(), self._inverse_volume))
+            if len(self._blocks) == 2 * BLOCKS:
+                # sums up to the end of every second block: blocks twice as long
+                self._blocks = self._blocks[1::2]
+                self._block_frames *= 2
 
     def result(self) -> RadialDistributions:
         """What was counted so far."""
         shells = 4 / 3 * np.pi * np.diff(self._edges**3)
-        expected = self._kinds.n_pairs[:, None] * shells * self._inverse_volume
-        return RadialDistributions(self._kinds, self._edges, self._counts.copy(), expected, self._n_frames)
+        ideal = self._kinds.n_pairs[:, None] * shells
+        sums = np.stack([np.zeros_like(self._counts), *(counts for counts, _ in self._blocks)])
+        volumes = np.diff([0.0, *(inverse_volume for _, inverse_volume in self._blocks)])
+        return RadialDistributions(
+            self._kinds,
+            self._edges,
+            self._counts.copy(),
+            ideal * self._inverse_volume,
+            self._n_frames,
+            np.diff(sums, axis=0),
+            ideal * volumes[:, None, None],
+        )

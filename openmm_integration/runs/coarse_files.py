@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory, coarsen_frames
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.files import replacing
+from cgplugin.files import read_json, replacing, write_json
 from cgplugin.systems.periodic import MoleculeMender
+from cgplugin.systems.species import ParticleSpecies
 from cgplugin.systems.structure_files import Structure
 from openmm_integration.cg_system import bead_topology
 from openmm_integration.topology import write_pdb
@@ -26,6 +27,8 @@ def write_beads(
 ) -> None:
     """Write ``topology.pdb`` (beads with CONECT) and ``mapping.json`` into a folder.
 
+    The mapping also says the species of each bead and, where the fine system has charges, its charge.
+
     Parameters
     ----------
     folder : Path
@@ -38,7 +41,9 @@ def write_beads(
         Further entries of ``mapping.json``.
     """
     write_pdb(folder / "topology.pdb", bead_topology([cg], box_vectors), positions)
-    cg.save(folder / "mapping.json", **extra)
+    particles = ParticleSpecies.of_beads(cg.system, cg.mapping)
+    charges = None if particles.charges is None else particles.charges.tolist()
+    cg.save(folder / "mapping.json", species=list(particles.names), charges=charges, **extra)
 
 
 def write_coarse_structure(folder: Path, cg: CoarseGraining, structure: Structure) -> None:
@@ -52,7 +57,10 @@ def write_coarse_structure(folder: Path, cg: CoarseGraining, structure: Structur
 def write_coarse_trajectory(
     folder: Path, cg: CoarseGraining, trajectory: FineTrajectory, progress: bool = False
 ) -> None:
-    """Write the path of the beads to ``trajectory.dcd`` in a folder, streamed and unwrapped, whole or not at all."""
+    """Write the path of the beads to ``trajectory.dcd`` in a folder, streamed and unwrapped, whole or not at all.
+
+    The interval between frames, which the format does not say reliably, goes into the ``mapping.json`` that is there.
+    """
     with (
         replacing(folder / "trajectory.dcd") as temporary,
         mdtraj.formats.DCDTrajectoryFile(str(temporary), "w", force_overwrite=True) as file,
@@ -67,6 +75,8 @@ def write_coarse_trajectory(
             # the format is in angstrom and single precision
             file.write((10 * block.positions).astype(np.float32), **cell)
             bar.update(len(block.positions))
+    mapping = folder / "mapping.json"
+    write_json(mapping, {**read_json(mapping), "recording_interval": trajectory.interval})
 
 
 def _lengths_and_angles(box_vectors: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

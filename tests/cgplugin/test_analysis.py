@@ -141,10 +141,14 @@ def test_trajectory_without_description(tmp_path):
     np.testing.assert_allclose(result.series, squared_radius_of_gyration(chain_frames(), np.ones(6)), rtol=1e-5)
 
 
-def test_unfinished_run_does_not_pretend_to_know_masses(tmp_path):
+def test_unfinished_run_knows_masses_but_no_interval(tmp_path):
     (simulated(tmp_path / "chain") / "summary.json").unlink()
+    with pytest.raises(UserError, match="give --interval"):
+        analyze(tmp_path)
     [result] = analyze(tmp_path, interval=50.0)
-    assert not result.masses_known
+    assert result.masses_known
+    expected = squared_radius_of_gyration(chain_frames(), np.arange(1, N_BEADS + 1))
+    np.testing.assert_allclose(result.frame_rg2, expected, rtol=1e-5)
 
 
 def test_discard_and_stride(tmp_path):

@@ -1,7 +1,6 @@
 """``cgplugin evaluate``: a learned simulation against reference MD."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -98,7 +97,7 @@ def command(
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
-    given_refinement: dict[str, Any] = {"levels": refinement_levels, "steps": refinement_steps}
+    given_refinement = {"levels": refinement_levels, "steps": refinement_steps}
     short_time = parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     if conventions.force_field is None:

@@ -16,6 +16,7 @@ import numpy as np
 import openmm
 from numpy.typing import NDArray
 
+from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.systems.force_field import built_in
 from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.molecular_system import MolecularSystem
@@ -113,6 +114,11 @@ def in_blocks(frames: Array, measure: Callable[[Array], Values]) -> dict[str, tu
     return mean_and_error([measure(block) for block in np.array_split(frames, BLOCKS)])
 
 
+def read_frames(trajectory: FineTrajectory) -> Array:
+    """All frames, unwrapped, shape (n_frames, n_atoms, 3), nm."""
+    return np.concatenate([block.positions for block in trajectory.blocks()])
+
+
 def reference_values(folder: Path) -> dict[str, tuple[float, float]]:
     """Averages of a folder of the reference data: the long trajectory, and for short lags the dense one."""
     conventions = LammpsConventions(force_field=built_in("electrolyte"))
@@ -122,9 +128,7 @@ def reference_values(folder: Path) -> dict[str, tuple[float, float]]:
     dense, long = (
         open_trajectory(folder / f"{name}.lammpstrj.bz2", structure, conventions) for name in ("traj", "long")
     )
-    dense_frames, long_frames = (
-        np.concatenate([block.positions for block in trajectory.blocks()]) for trajectory in (dense, long)
-    )
+    dense_frames, long_frames = read_frames(dense), read_frames(long)
     # the long one last: where both know a value, it is the better
     return {
         **in_blocks(dense_frames, lambda block: displacements(structure.system, block, dense.interval)),
@@ -148,10 +152,10 @@ def main() -> None:
     folders = generate_electrolytes(spec, options.out, workers=options.workers, report=print)
     parts = []
     for folder in folders:
-        system = MolecularSystem.load(folder / "system.json")
-        trajectory = mdtraj.load(str(folder / "trajectory.dcd"), top=str(folder / "topology.pdb"))
-        frames, box_vectors = trajectory.xyz.astype(np.float64), trajectory.unitcell_vectors[0].astype(np.float64)
-        parts.append(averages(system, frames, box_vectors, spec.recording_interval))
+        structure = load_structure(folder)
+        frames = read_frames(open_trajectory(folder / "trajectory.dcd", structure))
+        assert structure.box_vectors is not None
+        parts.append(averages(structure.system, frames, structure.box_vectors, spec.recording_interval))
     ours, theirs = mean_and_error(parts), reference_values(options.reference)
     print("\n| | OpenMM | LAMMPS | difference / error |")
     print("|---|---|---|---|")

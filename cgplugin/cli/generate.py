@@ -27,13 +27,14 @@ def command(
 ) -> None:
     """Generate short MD of the systems that SPEC describes, a folder per system below --out.
 
-    SPEC is a YAML file. Its entry system says what is made: polymers (the default: single chains of a bead-spring force field),
-    electrolytes (bead-spring chains and salt in a periodic box) or atomistic (polymer and salt with all atoms). All have
-    n_systems, length, recording_interval, relaxation (times in tau or ps), seed and name; polymers also force_field (file, or
-    "polymer"), polymer_class (I or II), n_units, sequences (lists of indices of constitutional units, in place of a class) and
-    chains_per_context; electrolytes force_field, n_chains, n_repeats (of the pattern in a chain), n_salt (a number, or a list to
-    draw from), compositions (a list of pattern and n_salt, in place of sampling) and density. Systems that are there already are
-    kept, so that an interrupted run goes on where it was.
+    SPEC is a YAML file; examples/ has one of each kind. Its entry system says what is made: polymers (the default: single
+    chains of a bead-spring force field), electrolytes (bead-spring chains and salt in a periodic box) or atomistic (polymer and
+    salt with all atoms). All have length, recording_interval, relaxation (times in tau or ps), seed and name. Polymers have
+    force_field (file, or "polymer"), n_systems, polymer_class (I or II), n_units, sequences (lists of indices of constitutional
+    units, in place of a class) and chains_per_context. Electrolytes have force_field, n_systems, n_chains, n_repeats (of the
+    pattern along a chain), n_salt (a number, or a list to draw from), compositions (a list of pattern and n_salt, in place of
+    sampling) and density. An unknown entry is answered with all there are. Systems that are there already are kept, so that an
+    interrupted run goes on where it was.
     """
     from openmm_integration.ground_truth.kinds import load_spec
 

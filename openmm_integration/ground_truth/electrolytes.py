@@ -19,7 +19,7 @@ from .bead_spring import check_cutoffs_fit, create_system
 from .chemical_space import UNITS_DRAWN, sample_sequence
 from .electrolyte_builder import Composition, build_electrolyte, cubic_box, random_positions, unit_names
 from .electrolyte_spec import ElectrolyteSpec
-from .md_jobs import Resources, check_times, integer_seed, run_md_jobs
+from .md_jobs import Resources, check_times, integer_seed, run_spec
 from .molecular_dynamics import LangevinRun, Recording
 from .push_off import push_off
 from .spec_file import KIND_ENTRY
@@ -105,7 +105,7 @@ def generate_electrolytes(
             for number, system in enumerate(systems)
             if not (out / system.name).is_dir()
         ]
-        run_md_jobs(_generate_system, jobs, resources, spec, force_field, progress=progress, report=report)
+        run_spec(_generate_system, jobs, resources, spec, force_field, progress=progress, report=report)
     return [out / system.name for system in systems]
 
 

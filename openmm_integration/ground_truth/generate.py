@@ -17,7 +17,7 @@ from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.molecular_system import MolecularSystem
 
 from .chemical_space import PolymerClass, sample_sequence
-from .md_jobs import Resources, check_times, integer_seed, run_md_jobs
+from .md_jobs import Resources, check_times, integer_seed, run_spec
 from .molecular_dynamics import PackedChains, Recording
 from .polymer_builder import build_polymer, start_positions
 from .spec import GenerateSpec
@@ -109,7 +109,7 @@ def generate(
         claim(out, described, lambda before, now: _check_groups(out, spec.chains_per_context, before, now))
         missing = [group for group in spec.groups() if not all(folders[i].is_dir() for i in group)]
         groups = [_Group(spec, force_field, [systems[i] for i in group], group[0], out, resources) for group in missing]
-        run_md_jobs(_generate_group, groups, resources, spec, force_field, progress=progress, report=report)
+        run_spec(_generate_group, groups, resources, spec, force_field, progress=progress, report=report)
     return folders
 
 

@@ -72,7 +72,7 @@ def load_spec(path: str | os.PathLike[str], **options: Any) -> tuple[Any, Callab
             continue
         option = f"--{entry.replace('_', '-')}"
         if entry not in {item.name for item in fields(spec)}:
-            raise UserError(f"{path}: {name} have no {entry}: {option} does not apply")
+            raise UserError(f"{path}: a spec of {name} has no entry {entry}: {option} does not apply")
         spec = replace(spec, **{entry: value})
         if getattr(spec, entry) != value:
             # a list of systems decides about their number

@@ -82,9 +82,10 @@ def run_md_jobs(
     work: Callable[[Job, Tell], None],
     jobs: Sequence[Job],
     resources: Resources,
-    spec: MdSpec,
-    force_field: BeadSpringForceField,
     *,
+    length: float,
+    time_step: float,
+    unit: str,
     progress: bool,
     report: Callable[[str], object] | None,
 ) -> None:
@@ -97,18 +98,18 @@ def run_md_jobs(
         that it has just simulated.
     jobs : sequence
     resources : Resources
-    spec : MdSpec
-        How long each system is simulated.
-    force_field : BeadSpringForceField
-        Its units and MD time step.
+    length : float
+        Time that each system is simulated, ps.
+    time_step : float
+        Of the MD, ps.
+    unit : str
+        Of time, for people.
     progress : bool
         Show a progress bar.
     report : callable, optional
         Called with one line about the speed, if there was anything to do.
     """
-    unit = time_unit(force_field.units)
     n_systems = sum(job.n_systems for job in jobs)
-    length = spec.relaxation + spec.length
     total = length * n_systems
     begin = time.perf_counter()
     with tqdm(
@@ -124,11 +125,34 @@ def run_md_jobs(
         run_jobs(work, jobs, resources.workers_for(len(jobs)), on_progress)
     seconds = time.perf_counter() - begin
     if report is not None and jobs:
-        bead_steps = length / force_field.dynamics.time_step * sum(job.n_atoms for job in jobs)
+        bead_steps = length / time_step * sum(job.n_atoms for job in jobs)
         report(
             f"{n_systems} systems generated in {seconds:.0f} s on {resources.platform}: {total / seconds:.3g} {unit}/s, "
             f"{bead_steps / seconds / 1e6:.3g} million bead-steps/s"
         )
+
+
+def run_spec(
+    work: Callable[[Job, Tell], None],
+    jobs: Sequence[Job],
+    resources: Resources,
+    spec: MdSpec,
+    force_field: BeadSpringForceField,
+    *,
+    progress: bool,
+    report: Callable[[str], object] | None,
+) -> None:
+    """Do the jobs of a spec of bead-spring systems; see `run_md_jobs`."""
+    run_md_jobs(
+        work,
+        jobs,
+        resources,
+        length=spec.relaxation + spec.length,
+        time_step=force_field.dynamics.time_step,
+        unit=time_unit(force_field.units),
+        progress=progress,
+        report=report,
+    )
 
 
 def integer_seed(*parts: int) -> int:

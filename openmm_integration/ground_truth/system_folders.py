@@ -75,15 +75,22 @@ def write_system_folder(
     """
     if folder.is_dir():
         return
+    with whole_folder(folder) as hidden:
+        topology = to_openmm_topology(system, box_vectors)
+        write_pdb(hidden / "topology.pdb", topology, positions[0].astype(np.float64))
+        write_dcd(hidden / "trajectory.dcd", positions, box_vectors)
+        system.save(hidden / "system.json")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder beside ``folder``, which it becomes on success; on failure it is removed."""
     hidden = folder.parent / f".{folder.name}.partial"
     # of a run that was killed
     shutil.rmtree(hidden, ignore_errors=True)
     try:
         hidden.mkdir()
-        topology = to_openmm_topology(system, box_vectors)
-        write_pdb(hidden / "topology.pdb", topology, positions[0].astype(np.float64))
-        write_dcd(hidden / "trajectory.dcd", positions, box_vectors)
-        system.save(hidden / "system.json")
+        yield hidden
         hidden.rename(folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)

@@ -48,26 +48,32 @@ def write_data_file(path: Path, system: MolecularSystem, positions: np.ndarray, 
     path.write_text("\n".join(lines) + "\n")
 
 
-def energies_and_forces(data_files: list[Path], gewald: float, accuracy: float) -> list[tuple[dict, np.ndarray]]:
-    """Energy of each term, and forces (n_atoms, 3) in the order of the ids, from PPPM with a given splitting of the sum."""
+def lammps_commands(data_file: Path, accuracy: float, *kspace: str) -> list[str]:
+    """Commands up to the coefficients; ``kspace`` are arguments of ``kspace_modify``."""
     raw = raw_force_field()
     types, kinds = raw["lammps_type_ids"], raw["bead_types"]
     own = {frozenset(key.split("-")): value for key, value in raw["pair"]["overrides_epsilon"].items()}
+    commands = ["units lj", "atom_style full", "boundary p p p", f"dielectric {raw['pair']['lammps_dielectric']}"]
+    commands += ["pair_style lj/cut/coul/long 2.5 3.0", "pair_modify shift yes table 0"]
+    commands += ["bond_style harmonic", "angle_style cosine", "special_bonds lj/coul 0 1 1"]
+    # the solver wants to know whether the box is tilted
+    commands += [f"read_data {data_file}", f"kspace_style pppm {accuracy}"]
+    commands += [f"kspace_modify {' '.join(kspace)}"] if kspace else []
+    for a, i in types.items():
+        for b, j in types.items():
+            if i <= j:
+                mixed = (kinds[a]["epsilon"] * kinds[b]["epsilon"]) ** 0.5
+                epsilon = own.get(frozenset((a, b)), mixed)
+                commands.append(f"pair_coeff {i} {j} {epsilon!r} {0.5 * (kinds[a]['sigma'] + kinds[b]['sigma'])!r}")
+    commands += [f"bond_coeff 1 {raw['bond']['K']} {raw['bond']['r0']}"]
+    return [*commands, *(f"angle_coeff {n + 1} {raw['angle'][kind]}" for n, kind in enumerate(("K_chain", "K_anion")))]
+
+
+def energies_and_forces(data_files: list[Path], gewald: float, accuracy: float) -> list[tuple[dict, np.ndarray]]:
+    """Energy of each term, and forces (n_atoms, 3) in the order of the ids, from PPPM with a given splitting of the sum."""
     jobs = []
     for path in data_files:
-        commands = ["units lj", "atom_style full", "boundary p p p", f"dielectric {raw['pair']['lammps_dielectric']}"]
-        commands += ["pair_style lj/cut/coul/long 2.5 3.0", "pair_modify shift yes table 0"]
-        commands += ["bond_style harmonic", "angle_style cosine", "special_bonds lj/coul 0 1 1"]
-        # the solver wants to know whether the box is tilted
-        commands += [f"read_data {path}", f"kspace_style pppm {accuracy}", f"kspace_modify gewald {gewald!r}"]
-        for a, i in types.items():
-            for b, j in types.items():
-                if i <= j:
-                    mixed = (kinds[a]["epsilon"] * kinds[b]["epsilon"]) ** 0.5
-                    epsilon = own.get(frozenset((a, b)), mixed)
-                    commands.append(f"pair_coeff {i} {j} {epsilon!r} {0.5 * (kinds[a]['sigma'] + kinds[b]['sigma'])!r}")
-        commands += [f"bond_coeff 1 {raw['bond']['K']} {raw['bond']['r0']}"]
-        commands += [f"angle_coeff 1 {raw['angle']['K_chain']}", f"angle_coeff 2 {raw['angle']['K_anion']}"]
+        commands = lammps_commands(path, accuracy, "gewald", repr(gewald))
         commands += ["thermo_modify norm no", "neighbor 0.5 bin", "run 0"]
         sort = "modify sort id format float %20.15g"
         commands.append(f"write_dump all custom {path}.forces fx fy fz {sort}")

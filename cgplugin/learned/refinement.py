@@ -58,7 +58,9 @@ class Refinement:
     @property
     def n_normal(self) -> int:
         """Sets of normal numbers that a refined step takes."""
-        return self.levels * (self.steps if self.sampler == "langevin" else 1)
+        if self.sampler == "langevin" or not self.levels:
+            return self.levels * self.steps
+        return self.levels + 1
 
 
 def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
@@ -76,7 +78,12 @@ def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
 
 
 def refine(
-    change: Tensor, estimate: NoiseEstimate, levels: Sequence[float], refinement: Refinement, normal: Tensor
+    change: Tensor,
+    spread: Tensor,
+    estimate: NoiseEstimate,
+    levels: Sequence[float],
+    refinement: Refinement,
+    normal: Tensor,
 ) -> Tensor:
     """Move a predicted change of displacement to a likely one.
 
@@ -84,6 +91,8 @@ def refine(
     ----------
     change : Tensor, shape (n_beads, 3)
         nm.
+    spread : Tensor, shape (n_beads, 3)
+        Standard deviation of the prediction, nm.
     estimate : callable
         Estimates the noise in a tentative change.
     levels : sequence of float
@@ -99,8 +108,8 @@ def refine(
     if not refinement.levels:
         return change
     if refinement.sampler == "diffusion":
-        spread = np.linspace(0, len(levels) - 1, refinement.levels).round().astype(int)
-        return _diffuse(change, estimate, [levels[i] for i in spread], normal)
+        chosen = np.linspace(0, len(levels) - 1, refinement.levels).round().astype(int)
+        return _diffuse(change, spread, estimate, [levels[i] for i in chosen], normal)
     return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
 
 
@@ -121,16 +130,21 @@ def _anneal(
     return change - levels[-1] * estimate(change, levels[-1])
 
 
-def _diffuse(change: Tensor, estimate: NoiseEstimate, levels: Sequence[float], normal: Tensor) -> Tensor:
-    """Ancestral sampling of the variance-exploding diffusion (Song et al., 2021, appendix F).
+def _diffuse(
+    change: Tensor, spread: Tensor, estimate: NoiseEstimate, levels: Sequence[float], normal: Tensor
+) -> Tensor:
+    """Ancestral sampling of the variance-exploding diffusion (Song et al., 2021, appendix F), with variances for few levels.
 
-    From level s to the next lower level t, with z the expected noise: x <- x - (s^2 - t^2) / s z + (t / s) sqrt(s^2 - t^2) xi,
-    the last t being zero.
+    From level s to the next lower level t (the last being zero) the mean is x - (s^2 - t^2) / s z, with z the expected noise. The
+    variance is that of x at level t given x at level s where the clean x has variance c^2, the spread of the prediction:
+    t^2 (s^2 - t^2) / s^2 + ((s^2 - t^2) / s^2)^2 c^2 s^2 / (c^2 + s^2). The second term, which vanishes where levels are close,
+    is what is unknown of the clean x (Bao et al., Analytic-DPM, 2022); without it few levels would shrink the prediction.
     """
     change = change + levels[0] * normal[0]
+    clean = spread.square()
     for n, (sigma, lower) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True), start=1):
-        removed = sigma**2 - lower**2
-        change = change - removed / sigma * estimate(change, sigma)
-        if lower:
-            change = change + lower / sigma * removed**0.5 * normal[n]
+        removed = (sigma**2 - lower**2) / sigma**2
+        change = change - removed * sigma * estimate(change, sigma)
+        variance = lower**2 * removed + removed**2 * sigma**2 * clean / (clean + sigma**2)
+        change = change + variance.sqrt() * normal[n]
     return change

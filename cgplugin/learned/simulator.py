@@ -228,6 +228,7 @@ class LearnedSimulator:
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, networks.edges, normal[0])
         if self.refinement.levels:
+            spread = _spread(prediction, networks.edges)
             moved_on = positions + state.displacements[tile.beads, 0]
 
             def estimate(tentative: Tensor, sigma: float) -> Tensor:
@@ -235,7 +236,7 @@ class LearnedSimulator:
                 networks = self._networks(tile, tile.next_graph, next_positions)
                 return networks.estimate_noise(prediction, tentative, sigma)
 
-            change = refine(change, estimate, self.model.description.noise_levels, self.refinement, normal[1:])
+            change = refine(change, spread, estimate, self.model.description.noise_levels, self.refinement, normal[1:])
         return change, prediction.internal_rg2
 
     def _networks(self, tile: _Tile, graph: BatchedGraph, positions: Tensor) -> Networks:
@@ -274,6 +275,13 @@ def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
         sender, receiver = edges.pairs.index_select(1, mixed)
         mixing = prediction.mixing.index_select(0, mixed).unsqueeze(1)
         return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
+
+
+def _spread(prediction: Prediction, edges: Edges) -> Tensor:
+    """Standard deviation of F xi, shape (n_beads, 3), nm."""
+    with torch.inference_mode():
+        shared = torch.zeros(len(prediction.scale)).index_add(0, edges.pairs[1], prediction.mixing.square())
+        return prediction.scale * (1 + shared).sqrt().unsqueeze(1)
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

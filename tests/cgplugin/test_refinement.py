@@ -28,7 +28,11 @@ def test_known_score_gives_its_distribution() -> None:
     random = np.random.default_rng(5)
     normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
     wrong = torch.full((n, 3), 4.0, dtype=torch.float64)
-    refined = refine(wrong, lambda x, sigma: sigma * (x - centre) / (spread**2 + sigma**2), levels, refinement, normal)
+
+    def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return sigma * (x - centre) / (spread**2 + sigma**2)
+
+    refined = refine(wrong, torch.ones(n, 3), estimate, levels, refinement, normal)
     assert refined.mean() == pytest.approx(centre, abs=0.02)
     # below the width of the distribution the steps are too short to forget the levels above
     assert refined.std() == pytest.approx(spread, rel=0.1)
@@ -36,7 +40,20 @@ def test_known_score_gives_its_distribution() -> None:
 
 def test_without_levels_nothing_happens() -> None:
     change = torch.ones(4, 3)
-    assert refine(change, lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
+    assert refine(change, change, lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
+
+
+@pytest.mark.parametrize("n_levels", [1, 2, 5])
+def test_diffusion_with_few_levels_keeps_a_gaussian(n_levels: int) -> None:
+    # beads of different spreads, between the levels and beyond them
+    spread, n = torch.tensor([[0.05, 0.5, 3.0]], dtype=torch.float64).expand(40_000, 3), 40_000
+    random = np.random.default_rng(8)
+    refinement = Refinement(levels=n_levels, sampler="diffusion")
+    predicted = spread * torch.from_numpy(random.standard_normal((n, 3)))
+    normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
+    levels = tuple(np.geomspace(1.0, 0.1, 5).tolist())
+    refined = refine(predicted, spread, lambda x, s: s * x / (spread**2 + s**2), levels, refinement, normal)
+    np.testing.assert_allclose(refined.std(dim=0) / spread[0], 1.0, atol=0.02)
 
 
 def test_diffusion_turns_a_gaussian_into_a_distribution_with_two_peaks() -> None:
@@ -52,7 +69,8 @@ def test_diffusion_turns_a_gaussian_into_a_distribution_with_two_peaks() -> None
     random = np.random.default_rng(7)
     predicted = torch.from_numpy(random.standard_normal((n, 3))) * (1 + spread**2) ** 0.5
     normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
-    refined = refine(predicted, estimate, levels, refinement, normal)
+    spread_of_prediction = torch.full((n, 3), (1 + spread**2) ** 0.5, dtype=torch.float64)
+    refined = refine(predicted, spread_of_prediction, estimate, levels, refinement, normal)
     assert (refined.abs() < 0.5).double().mean() < 0.01 < 0.3 < (predicted.abs() < 0.5).double().mean()
     assert (refined > 0).double().mean() == pytest.approx(0.5, abs=0.01)
     assert refined.abs().mean() == pytest.approx(1.0, abs=0.01)

@@ -72,7 +72,7 @@ def find_first_shell(
     g is smoothed with local parabolas, which keep the height and the place of a peak, over a kernel as narrow as the noise
     allows (`NOISE`). The first peak is the first maximum that stands out by `SIGNIFICANCE` standard errors; its place and
     height are those of a parabola fitted to g itself in the upper part of the peak (`TOP`), or, where it is too flat for
-    that, of the smoothed g. The shell ends at the lowest point of the smoothed g before the next peak, or, if there is none,
+    that, of the smoothed g. The shell ends at the first minimum of the smoothed g that stands out as much, or, if there is none,
     where it has fallen to 1.
 
     Parameters
@@ -106,15 +106,12 @@ def find_first_shell(
         # too flat or too lopsided for a parabola
         position, height, height_error = float(centres[peak]), float(g[peak]), float(smooth.error[peak])
     found = (position, height, position_error, height_error)
-    if len(smooth.peaks) > 1:
-        lowest = peak + int(np.argmin(g[peak : smooth.peaks[1]]))
-    else:
-        bulk = np.flatnonzero(g[peak:] <= 1)
-        if g[peak] <= 1 or len(bulk) == 0:
-            # the minimum may lie beyond the range
-            return FirstShell(*found)
-        lowest = peak + int(bulk[0])
-    end = float(centres[lowest])
+    minima, _ = find_peaks(-g[peak:], prominence=SIGNIFICANCE * smooth.error[peak:])
+    ends = minima if len(minima) else np.flatnonzero(g[peak:] <= 1)
+    if ends.size == 0 or ends[0] == 0:
+        # the end may lie beyond the range
+        return FirstShell(*found)
+    end = float(centres[peak + ends[0]])
     return FirstShell(*found, end, float(np.interp(end, edges[1:], coordination)))
 
 

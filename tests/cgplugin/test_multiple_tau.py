@@ -1,6 +1,7 @@
 """The buffer of a correlation: which frames it brings together."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,5 +26,5 @@ def test_lags_and_origins(n_frames: int) -> None:
         assert 8 * spacing <= lag or spacing == 1
     # no gap: between two lags there is never more than an eighth
     lags = [0, *sorted(origins)]
-    assert all(b - a <= max(1, a // 8) for a, b in zip(lags, lags[1:], strict=False))
+    assert all(b - a <= max(1, a // 8) for a, b in pairwise(lags))
     assert n_frames == 1 or lags[-1] >= 0.8 * (n_frames - 1)

@@ -1,0 +1,243 @@
+"""``cgplugin analyze`` on systems of several molecules in a box."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+
+from cgplugin import MolecularSystem, UserError
+from cgplugin.analysis.analyze import analyze
+from cgplugin.analysis.molecule_paths import MoleculePaths
+from cgplugin.observables.electrolyte import ContactDistances
+from tests.cgplugin.test_electrolyte_observables import BOX, INTERVAL, LENGTH, N_CHAINS, N_IONS, frames, particles
+from tests.conftest import SHARED, run_cli
+
+N = particles().n
+BONDS = [
+    (2 * N_IONS + LENGTH * c + k, 2 * N_IONS + LENGTH * c + k + 1) for c in range(N_CHAINS) for k in range(LENGTH - 1)
+]
+OWN_FILES = {"rdf.csv", "rdf.png", "msd.csv", "msd.png", "collisions.csv", "collisions.png", "contacts.json"}
+
+
+def write_trajectory(folder: Path, positions: np.ndarray, box: np.ndarray | None = BOX) -> Path:
+    """``topology.pdb`` with CONECT and ``trajectory.dcd``, by mdtraj."""
+    folder.mkdir(parents=True)
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    atoms = [topology.add_atom("CG", mdtraj.element.carbon, topology.add_residue("CGB", chain)) for _ in range(N)]
+    for i, j in BONDS:
+        topology.add_bond(atoms[i], atoms[j])
+    trajectory = mdtraj.Trajectory(positions.astype(np.float32), topology)
+    if box is not None:
+        trajectory.unitcell_vectors = np.broadcast_to(box, (len(positions), 3, 3)).astype(np.float32)
+    trajectory[0].save_pdb(folder / "topology.pdb")
+    trajectory.save_dcd(folder / "trajectory.dcd")
+    return folder
+
+
+def simulated(folder: Path, positions: np.ndarray, box: np.ndarray | None = BOX, **changes) -> Path:
+    """What ``cgplugin simulate`` leaves behind, but for the properties."""
+    write_trajectory(folder, positions, box)
+    species = particles()
+    assert species.charges is not None
+    mapping = {
+        "beads": [[n] for n in range(N)],
+        "masses": species.masses.tolist(),
+        "molecules": species.molecules.tolist(),
+        "species": list(species.names),
+        "charges": species.charges.tolist(),
+        "units": "lj",
+    }
+    mapping = {key: value for key, value in {**mapping, **changes}.items() if value is not ...}
+    (folder / "mapping.json").write_text(json.dumps(mapping))
+    (folder / "summary.json").write_text(json.dumps({"units": "lj", "time_step": 0.5, "report_interval": 4}))
+    return folder
+
+
+def wrapped(positions: np.ndarray, by: str) -> np.ndarray:
+    """Positions as OpenMM wraps them (whole molecules, by their centres), or atom by atom as LAMMPS does."""
+    points = positions
+    if by == "molecules":
+        molecules = particles().molecules
+        centres = np.stack([positions[:, molecules == m].mean(axis=1) for m in range(int(molecules.max()) + 1)], axis=1)
+        points = centres[:, molecules]
+    return positions - np.floor(points @ np.linalg.inv(BOX)) @ BOX
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_simulated_electrolyte(tmp_path) -> None:
+    folder = simulated(tmp_path / "runs" / "salt", frames(120, 0))
+    [result] = analyze(tmp_path / "runs")
+    observed = result.electrolyte
+    assert observed is not None
+    assert observed.species == ("Li", "X", "P4")
+    assert (observed.n_frames, observed.interval) == (120, INTERVAL)
+    assert {path.name for path in folder.iterdir()} >= OWN_FILES
+
+    table = rows_of(folder / "rdf.csv")
+    np.testing.assert_allclose([float(row["g Li-X"]) for row in table], observed.rdf.g("Li", "X"), rtol=1e-6)
+    np.testing.assert_allclose([float(row["n X-Li"]) for row in table], observed.rdf.coordination("X", "Li"), rtol=1e-6)
+    table = rows_of(folder / "msd.csv")
+    np.testing.assert_allclose([float(row["msd P4"]) for row in table], observed.msd.values("P4"), rtol=1e-6)
+    np.testing.assert_allclose([float(row["lag"]) for row in table], observed.msd.times)
+    table = rows_of(folder / "collisions.csv")
+    assert [float(row["time"]) for row in table] == [INTERVAL * (n + 1) for n in range(120)]
+    assert sum(int(row["all"]) for row in table) == observed.collisions.total.sum()
+
+    species = rows_of(tmp_path / "runs" / "species.csv")
+    assert [row["species"] for row in species] == ["Li", "X", "P4"]
+    assert float(species[0]["diffusivity"]) == pytest.approx(observed.diffusivities["Li"].value)
+    assert species[1]["transference_number"] == ""
+    assert len(rows_of(tmp_path / "runs" / "first_shells.csv")) == 6
+    content = json.loads((tmp_path / "runs" / "analysis.json").read_text())
+    assert content[0]["electrolyte"]["species"]["Li"]["role"] == "cation"
+    # the chains are as ever: rigid rods of four
+    assert result.end_to_end.mean == pytest.approx(2.4, rel=1e-3)
+    assert result.masses_known
+
+
+@pytest.mark.parametrize("by", ["molecules", "atoms"])
+def test_wrapped_trajectories_give_the_same(by: str, tmp_path) -> None:
+    positions = frames(120, 3)
+    known = ContactDistances({("Li", "X"): 0.5}, 1.0)
+    [whole] = analyze(simulated(tmp_path / "whole", positions), distances=known)
+    folder = simulated(tmp_path / "wrapped", wrapped(positions, by))
+    if by == "atoms":
+        # bonds through the box are mended where a system describes the atoms
+        (folder / "mapping.json").unlink()
+        (folder / "summary.json").unlink()
+        generated_system().save(folder / "system.json")
+    [found] = analyze(folder, distances=known)
+    assert whole.electrolyte is not None
+    assert found.electrolyte is not None
+    for name, other in zip(whole.electrolyte.species, found.electrolyte.species, strict=True):
+        np.testing.assert_allclose(
+            found.electrolyte.msd.values(other), whole.electrolyte.msd.values(name), rtol=1e-3, atol=1e-4
+        )
+    # in single precision a pair may fall on the other side of an edge
+    assert np.abs(found.electrolyte.rdf.counts - whole.electrolyte.rdf.counts).sum() < 30
+    assert np.abs(found.electrolyte.collisions.counts - whole.electrolyte.collisions.counts).sum() <= 2
+
+
+def generated_system() -> MolecularSystem:
+    species = particles()
+    return MolecularSystem(
+        ("Li",) * N_IONS + ("X",) * N_IONS + ("P",) * (N_CHAINS * LENGTH),
+        species.masses,
+        np.array(BONDS),
+        ("b",) * len(BONDS),
+        charges=species.charges,
+        units="lj",
+        recording_interval=INTERVAL,
+    )
+
+
+def test_generated_electrolyte(tmp_path) -> None:
+    folder = write_trajectory(tmp_path / "salt", frames(60, 0))
+    generated_system().save(folder / "system.json")
+    [result] = analyze(tmp_path)
+    assert result.electrolyte is not None
+    assert result.electrolyte.species == ("Li", "X", "P4")
+    assert result.electrolyte.particles.role("X") == "anion"
+
+
+def test_stride_and_discard(tmp_path) -> None:
+    positions = frames(90, 1)
+    [part] = analyze(simulated(tmp_path / "long", positions), stride=3, discard=40.0)
+    assert part.electrolyte is not None
+    # frames at 2, 8, 14, ... tau, from 44 on
+    kept = [n for n in range(0, 90, 3) if 2.0 * (n + 1) >= 40]
+    [alone] = analyze(simulated(tmp_path / "short", positions[kept]))
+    assert alone.electrolyte is not None
+    assert part.electrolyte.interval == 3 * INTERVAL
+    assert part.electrolyte.n_frames == len(kept) == len(part.frame_times)
+    np.testing.assert_array_equal(part.electrolyte.rdf.counts, alone.electrolyte.rdf.counts)
+    np.testing.assert_allclose(part.electrolyte.msd.values("Li"), alone.electrolyte.msd.values("Li"), rtol=1e-6)
+
+
+def test_what_is_no_electrolyte_is_analysed_as_before(tmp_path) -> None:
+    """Without a box, or with a mapping from before species were written."""
+    positions = frames(30, 0)
+    simulated(tmp_path / "a" / "open", positions, box=None)
+    simulated(tmp_path / "b" / "old", positions, species=..., molecules=..., charges=...)
+    for folder in ("a", "b"):
+        [result] = analyze(tmp_path / folder)
+        assert result.electrolyte is None
+        assert "electrolyte" not in result.to_json()
+        assert not {path.name for path in (tmp_path / folder).rglob("*")} & (OWN_FILES | {"species.csv"})
+        assert result.end_to_end.mean == pytest.approx(2.4, rel=1e-3)
+
+
+def test_many_species_are_shown_by_role(tmp_path) -> None:
+    names = [
+        name if name != "P4" else f"P4-{n}" for n, name in zip(particles().molecules, particles().names, strict=True)
+    ]
+    [result] = analyze(simulated(tmp_path / "salt", frames(30, 0), species=names))
+    assert result.electrolyte is not None
+    assert result.electrolyte.species == ("cation", "anion", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"species": ["Li"]}, "'species' does not have an entry for each of the 64 beads"),
+        ({"molecules": ...}, "'molecules' does not have"),
+        ({"charges": ["x"] * 64}, "'charges' does not have"),
+        ({"units": "metric"}, "unknown units 'metric'"),
+        ({"recording_interval": -1}, "'recording_interval' is -1"),
+    ],
+)
+def test_damaged_mapping(changes: dict, words: str, tmp_path) -> None:
+    folder = simulated(tmp_path / "salt", frames(4, 0), **changes)
+    with pytest.raises(UserError) as error:
+        analyze(tmp_path)
+    assert str(error.value).startswith(f"{folder / 'mapping.json'}: ")
+    assert words in str(error.value)
+
+
+def test_paths_that_cannot_be_told_are_refused() -> None:
+    """Wrapped ions that jump by half the box."""
+    positions = np.array([[[1.0, 1, 1]], [[4.0, 1, 1]]])
+    with pytest.raises(UserError, match=r"run\.dcd: bead 0 moves by nearly half the box"):
+        MoleculePaths(np.zeros(1, dtype=np.int64), "run.dcd").follow(
+            positions, np.broadcast_to(6 * np.eye(3), (2, 3, 3))
+        )
+
+
+def test_command_line(tmp_path) -> None:
+    """From reference data in LAMMPS' format to tables, and a second run that is compared by the first one's contacts."""
+    reference = SHARED / "electrolyte" / "val" / "000"
+    done = run_cli(
+        "coarsen", reference / "topology.data", "--atoms-per-bead", 5, "--trajectory", reference / "traj.lammpstrj.bz2",
+        "--out", tmp_path / "beads",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = run_cli("analyze", tmp_path / "beads", "--discard", "20tau", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "system species molecules D (sigma^2/tau) x_T^2/6T peak of g with cation at (sigma)" in lines
+    [lithium] = [line.split() for line in lines if line.startswith("000 Li ")]
+    assert lithium[2] == "20"
+    assert float(lithium[3]) == pytest.approx(0.118, rel=0.2)
+    assert any("collisions per frame, cation transference number" in line for line in lines)
+
+    contacts = tmp_path / "out" / "000" / "contacts.json"
+    again = ["analyze", tmp_path / "beads", "--out", tmp_path / "again", "--stride", 5]
+    done = run_cli(*again, "--contacts", contacts)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again" / "000" / "contacts.json").read_text() == contacts.read_text()
+    assert run_cli(*again, "--collision-distance", 0.5).returncode == 0
+    content = json.loads((tmp_path / "again" / "analysis.json").read_text())
+    assert {item["distance"] for item in content[0]["electrolyte"]["collisions"]} == {0.5}
+    for options in (["--contacts", contacts, "--collision-distance", 1], ["--collision-distance", -1]):
+        done = run_cli(*again, *options)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert math.isfinite(content[0]["electrolyte"]["transference_number"]["value"])

@@ -14,7 +14,7 @@ from cgplugin.networks.options import NetworkOptions
 from cgplugin.systems.molecular_system import MolecularSystem
 
 SCALES = Scales(
-    length=2.0, displacement=0.7, residual=0.6, mass=5.0, internal_rg2=0.5, prior_spring=0.05, prior_damping=0.8
+    length=2.0, displacement=0.7, residual=0.6, mass=5.0, internal_rg2=0.5, prior_spring=0.3, prior_damping=0.8
 )
 """About those of the reference electrolytes, with five atoms per bead."""
 

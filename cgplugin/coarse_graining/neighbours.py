@@ -95,10 +95,17 @@ class BeadGraph:
         positions : Tensor of float64, shape (n_frames, n_beads, 3)
             nm, unwrapped, so that beads of one molecule are close to each other.
         cutoff : float
-            nm, at most half the smallest height of every box.
+            nm.
         box_vectors : Tensor of float64, shape (n_frames, 3, 3), optional
             nm, rows.
+
+        Raises
+        ------
+        UserError
+            If the cutoff exceeds half the smallest height of a box.
         """
+        if box_vectors is not None:
+            check_cutoff(cutoff, box_vectors.numpy())
         candidates = _AllPairs.of([self], periodic=box_vectors is not None)
         near, separations = candidates.try_all(positions, cutoff, box_vectors)
         frame, pair = torch.nonzero(near, as_tuple=True)
@@ -131,8 +138,6 @@ class BeadGraph:
             If the cutoff exceeds half the smallest height of the box.
         """
         if self.is_small:
-            if box_vectors is not None:
-                check_cutoff(cutoff, box_vectors.numpy())
             boxes = None if box_vectors is None else box_vectors.unsqueeze(0)
             return self.edges_of_frames(positions.unsqueeze(0), cutoff, boxes)
         if neighbours is None:

@@ -25,7 +25,7 @@ MARGIN = 1e-9
 
 
 def check_cutoff(cutoff: float, box_vectors: NDArray[np.float64]) -> None:
-    """Raise a `UserError` where a bead could be within the cutoff of two images of another."""
+    """Raise a `UserError` where, in a box of (..., 3, 3), a bead could be within the cutoff of two images of another."""
     if cutoff > 0.5 * (height := box_heights(box_vectors).min()):
         raise UserError(
             f"the cutoff of {cutoff:g} nm exceeds half of the smallest box height ({height:g} nm): use a larger box"

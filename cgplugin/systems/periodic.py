@@ -56,8 +56,8 @@ def _text(box_vectors: Array) -> str:
 
 
 def box_heights(box_vectors: Array) -> Array:
-    """Distances between opposite faces of the box, shape (3,), nm."""
-    return 1.0 / np.linalg.norm(np.linalg.inv(box_vectors), axis=0)
+    """Distances between opposite faces of boxes (..., 3, 3), shape (..., 3), nm."""
+    return 1.0 / np.linalg.norm(np.linalg.inv(box_vectors), axis=-2)
 
 
 def minimum_image(vectors: Array, box_vectors: Array) -> Array:
@@ -139,7 +139,7 @@ class MoleculeMender:
         if not len(i):
             return
         lengths = np.linalg.norm(whole[..., j, :] - whole[..., i, :], axis=-1)
-        half = 0.5 * np.min([box_heights(box) for box in box_vectors.reshape(-1, 3, 3)])
+        half = 0.5 * box_heights(box_vectors).min()
         if len(far := np.argwhere(lengths > half)):
             bond = far[0][-1]
             raise UserError(

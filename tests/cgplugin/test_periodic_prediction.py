@@ -206,7 +206,7 @@ def test_pieces_hold_what_their_cores_reach(hops: int) -> None:
 def test_long_run_with_a_neighbour_list_restarts_exactly(model: LearnedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of a resumed run is a fresh one; here with a skin that would serve many steps."""
     monkeypatch.setattr(neighbours, "ALL_PAIRS_LIMIT", 0)
-    monkeypatch.setattr(verlet_list, "choose_skin", lambda cutoff, step: 12.0)
+    monkeypatch.setattr(verlet_list, "choose_skin", lambda *_: 12.0)
     cg = solution()
     one, other = (LearnedSimulator(model, [cg], box_vectors=[BOX], seed=5) for _ in range(2))
     state = one.start([frames_of(cg, BOX, 1)])

@@ -1,1 +1,1 @@
-"""Baselines that predict the mean and the standard deviation of Rg^2 straight from the structure, without dynamics."""
+"""Baselines that predict Rg^2 of a chain, or diffusivities of an electrolyte, from the structure alone, without dynamics."""

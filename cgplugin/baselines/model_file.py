@@ -10,6 +10,7 @@ import torch
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import replacing
 
+from .diffusivity import DiffusivityBaseline
 from .options import BaselineOptions
 from .ridge import RidgeBaseline
 from .structure_property import PropertyData, StructureBaseline
@@ -20,10 +21,12 @@ from .supervised_lstm import SupervisedLSTM
 FORMAT = "cgplugin baseline"
 VERSION = 1
 
+Baseline = StructureBaseline | DiffusivityBaseline
+
 _NETWORKS: dict[str, type[SupervisedNetwork[Any]]] = {"gnn": SupervisedGNN, "lstm": SupervisedLSTM}
 
 KINDS = ("ridge", *_NETWORKS)
-"""Names of the baselines."""
+"""Names of the baselines of Rg^2."""
 
 
 def train_baseline(
@@ -33,7 +36,7 @@ def train_baseline(
     options: BaselineOptions | None = None,
     progress: bool = False,
 ) -> StructureBaseline:
-    """Fit a baseline of some kind; ridge regression has neither validation systems nor options.
+    """Fit a baseline of Rg^2 of some kind; ridge regression has neither validation systems nor options.
 
     Raises
     ------
@@ -49,14 +52,14 @@ def train_baseline(
     return SupervisedBaseline.fit(_NETWORKS[kind], data, validation, options or BaselineOptions(), progress)
 
 
-def save(baseline: StructureBaseline, path: str | os.PathLike[str], training: dict[str, Any]) -> None:
+def save(baseline: Baseline, path: str | os.PathLike[str], training: dict[str, Any]) -> None:
     """Write a trained baseline and its provenance, whole or not at all."""
     content = {"format": FORMAT, "version": VERSION, "kind": baseline.kind, "training": training}
     with replacing(path) as temporary:
         torch.save({**content, **baseline.to_content()}, temporary)
 
 
-def load(path: str | os.PathLike[str]) -> StructureBaseline:
+def load(path: str | os.PathLike[str]) -> Baseline:
     """Read a baseline.
 
     Raises
@@ -82,6 +85,8 @@ def load(path: str | os.PathLike[str]) -> StructureBaseline:
     try:
         if kind == "ridge":
             return RidgeBaseline.from_content(content)
+        if kind == DiffusivityBaseline.kind:
+            return DiffusivityBaseline.from_content(content)
         if kind in _NETWORKS:
             return SupervisedBaseline.from_content(_NETWORKS[kind], content)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Generic, Self, TypeVar
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from cgplugin.systems.molecular_system import MolecularSystem
-from cgplugin.training.lightning_notices import quiet_lightning
 from cgplugin.units import Units
 
+from .network_training import SupervisedTraining
 from .options import BaselineOptions
 from .structure_property import PropertyData, positive_deviations
 
@@ -109,12 +106,8 @@ class SupervisedBaseline:
             network = network_class.for_systems(data.systems, options)
             centre, scale = data.values.mean(axis=0), np.maximum(data.values.std(axis=0), 1e-6)
             module = _Regression(network, options, centre, scale)
-            batches = module.loader(data, shuffle=True)
-            held_out = module.loader(validation, shuffle=False)
-            with quiet_lightning():
-                _trainer(module, options, progress).fit(module, batches, held_out)
-        network.load_state_dict(module.best)
-        return cls(network.eval(), options, data.systems[0].units, centre, scale)
+            module.fit_network(module.examples(data), module.examples(validation), progress)
+        return cls(network, options, data.systems[0].units, centre, scale)
 
     def predict(self, systems: Sequence[MolecularSystem]) -> Array:
         """Mean and standard deviation of Rg^2, shape (n, 2), nm^2; see `StructureBaseline.predict`."""
@@ -142,68 +135,21 @@ class SupervisedBaseline:
         return cls(network.eval(), options, content["units"], np.array(content["centre"]), np.array(content["scale"]))
 
 
-class _Regression(lightning.LightningModule):
+class _Regression(SupervisedTraining):
     """Least squares of the normalised mean and standard deviation."""
 
+    network: SupervisedNetwork[Any]
+
     def __init__(self, network: SupervisedNetwork[Any], options: BaselineOptions, centre: Array, scale: Array) -> None:
-        super().__init__()
-        self.network, self.options, self.centre, self.scale = network, options, centre, scale
-        self.best: dict[str, Tensor] = {}
-        self.best_loss = float("inf")
+        super().__init__(network, options)
+        self.centre, self.scale = centre, scale
 
-    def loader(self, data: PropertyData, shuffle: bool) -> "DataLoader[Any]":
-        """Batches of encoded systems with their targets."""
+    def examples(self, data: PropertyData) -> list[tuple[Any, Tensor]]:
+        """Encoded systems with their targets."""
         targets = torch.tensor((data.values - self.centre) / self.scale, dtype=torch.float32)
-        examples: Any = [
-            (self.network.encode(system), target) for system, target in zip(data.systems, targets, strict=True)
-        ]
-        order = torch.Generator().manual_seed(self.options.seed)
-        return DataLoader(
-            examples, batch_size=self.options.batch_size, shuffle=shuffle, collate_fn=list, generator=order
-        )
+        return [(self.network.encode(system), target) for system, target in zip(data.systems, targets, strict=True)]
 
-    def _loss(self, batch: list[tuple[Any, Tensor]]) -> Tensor:
+    def loss(self, batch: list[Any]) -> Tensor:
+        """Mean squared error."""
         encoded, targets = zip(*batch, strict=True)
         return nn.functional.mse_loss(self.network(encoded), torch.stack(targets))
-
-    def training_step(self, batch: list[tuple[Any, Tensor]]) -> Tensor:
-        """Loss of a batch."""
-        return self._loss(batch)
-
-    def validation_step(self, batch: list[tuple[Any, Tensor]]) -> None:
-        """Record the loss of a batch."""
-        self.log("validation_loss", self._loss(batch), batch_size=len(batch), prog_bar=True)
-
-    def on_validation_epoch_end(self) -> None:
-        """Keep the best weights in memory: they are small."""
-        loss = float(self.trainer.callback_metrics["validation_loss"])
-        if loss < self.best_loss:
-            self.best_loss = loss
-            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
-
-    def configure_optimizers(self) -> Any:
-        """Adam with exponential decay from the first to the final learning rate over all epochs."""
-        options = self.options
-        optimizer = torch.optim.AdamW(self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-        factor = (options.final_learning_rate / options.learning_rate) ** (1 / options.epochs)
-        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)]
-
-
-def _trainer(module: _Regression, options: BaselineOptions, progress: bool) -> lightning.Trainer:
-    assert not module.best
-    return lightning.Trainer(
-        # a few systems of a hundred atoms: nothing that a GPU would speed up
-        accelerator="cpu",
-        devices=1,
-        max_epochs=options.epochs,
-        gradient_clip_val=1.0,
-        callbacks=[
-            EarlyStopping("validation_loss", patience=options.patience, check_finite=True),
-            *([TQDMProgressBar(refresh_rate=10)] if progress else []),
-        ],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )

@@ -1,7 +1,7 @@
 """``cgplugin baseline``: regress a property from structures alone, for comparison."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,12 @@ from cgplugin.baselines.options import BaselineOptions
 from .data_options import conventions_from, lammps_options
 from .options import config_option, dataclass_options, from_options, show_progress
 
+if TYPE_CHECKING:
+    from cgplugin.systems.lammps_files import LammpsConventions
+
 
 @click.command("baseline")
-@click.argument("kind", type=click.Choice(["ridge", "gnn", "lstm"]))
+@click.argument("kind", type=click.Choice(["ridge", "gnn", "lstm", "diffusivity"]))
 @click.option("--data", multiple=True, required=True, metavar="DIR", help="Training data; may be given several times.")
 @click.option("--validation", multiple=True, metavar="DIR", help="Systems whose error ends the training of a network.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
@@ -33,19 +36,17 @@ def command(
     force_field: str | None,
     **options: Any,
 ) -> None:
-    """Fit a baseline that predicts mean and standard deviation of Rg^2 from the structure, without any simulation.
+    """Fit a baseline that predicts a property from the structure, without any simulation.
 
-    KIND: ridge, a linear regression on the fractions of the chain's constitutional units; gnn, a graph network on its atoms and
-    bonds; lstm, a recurrent network along its units. DIR holds what "cgplugin train" takes. "cgplugin evaluate --baseline FILE"
-    measures the result beside a learned simulation.
+    KIND: ridge, gnn and lstm predict mean and standard deviation of Rg^2 of a chain: a linear regression on the fractions of its
+    constitutional units, a graph network on its atoms and bonds, a recurrent network along its units. diffusivity predicts
+    those of all species of an electrolyte in a periodic box at any time: a graph network gives y and theta of the curve
+    log10 D(t) = y + exp(-theta t), fitted to |x_t - x_0|^2 / 6t of the MD. DIR holds what "cgplugin train" takes. "cgplugin
+    evaluate --baseline FILE" measures the result beside a learned simulation.
     """
     import torch
 
-    from cgplugin.baselines.model_file import save, train_baseline
-    from cgplugin.baselines.structure_property import PropertyData
     from cgplugin.errors import UserError
-    from cgplugin.evaluation.agreement import mean_absolute_error, r2
-    from cgplugin.evaluation.reference_data import load_references
     from cgplugin.files import replacing
 
     if threads < 1:
@@ -63,10 +64,31 @@ def command(
         temporary.touch()
     out.with_name(f".{out.name}.writable").unlink()
     conventions = conventions_from(lammps_units, md_time_step, force_field)
+    if kind == "diffusivity":
+        _diffusivity(data, validation, out, conventions, interval, settings)
+    else:
+        _rg2(kind, data, validation, out, conventions, interval, settings)
+    click.echo(f"written to {out}")
+
+
+def _rg2(
+    kind: str,
+    data: tuple[str, ...],
+    validation: tuple[str, ...],
+    out: Path,
+    conventions: "LammpsConventions",
+    interval: float | None,
+    settings: BaselineOptions,
+) -> None:
+    """Fit and write a baseline of Rg^2."""
+    from cgplugin.baselines.model_file import save, train_baseline
+    from cgplugin.baselines.structure_property import PropertyData
+    from cgplugin.evaluation.agreement import mean_absolute_error, r2
+    from cgplugin.evaluation.reference_data import load_chains
 
     def read(directories: tuple[str, ...]) -> PropertyData:
         return PropertyData.of(
-            load_references(directories, conventions=conventions, interval=interval, progress=show_progress())
+            load_chains(directories, conventions=conventions, interval=interval, progress=show_progress())
         )
 
     training = read(data)
@@ -86,4 +108,33 @@ def command(
                 f"{name}: r2 = {r2(known.values[:, 0], means):.2f}, "
                 f"MAE = {mean_absolute_error(known.values[:, 0], means):.2f} of mean Rg^2"
             )
-    click.echo(f"written to {out}")
+
+
+def _diffusivity(
+    data: tuple[str, ...],
+    validation: tuple[str, ...],
+    out: Path,
+    conventions: "LammpsConventions",
+    interval: float | None,
+    settings: BaselineOptions,
+) -> None:
+    """Fit and write the baseline of diffusivities."""
+    from cgplugin.baselines.apparent_diffusivity import DiffusivityCurves
+    from cgplugin.baselines.diffusivity import DiffusivityBaseline
+    from cgplugin.baselines.model_file import save
+    from cgplugin.evaluation.reference_data import load_electrolytes
+
+    def read(directories: tuple[str, ...]) -> list[DiffusivityCurves]:
+        references = load_electrolytes(
+            directories, conventions=conventions, interval=interval, progress=show_progress()
+        )
+        return [DiffusivityCurves.of(reference) for reference in references]
+
+    training, held_out = read(data), read(validation)
+    click.echo(f"read {len(training)} systems")
+    baseline = DiffusivityBaseline.fit(training, held_out, settings, show_progress())
+    known = {"training": training, "validation": held_out}
+    names = {name: [curves.system.name for curves in each] for name, each in known.items()}
+    save(baseline, out, {"kind": baseline.kind, "systems": names["training"], "validation": names["validation"]})
+    for name, each in known.items():
+        click.echo(f"{name}: log10 of D(t) is off by {baseline.error(each):.3f} (root mean square)")

@@ -1,11 +1,24 @@
 """``cgplugin evaluate``: a learned simulation against reference MD."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .data_options import conventions_from, lammps_options
 from .options import config_option, show_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cgplugin.baselines.diffusivity import DiffusivityBaseline
+    from cgplugin.baselines.model_file import Baseline
+    from cgplugin.baselines.structure_property import StructureBaseline
+    from cgplugin.evaluation.reference import PeriodicReference
+    from cgplugin.evaluation.reference_data import ReferenceSystem
+    from cgplugin.learned.learned_model import LearnedModel
+    from cgplugin.learned.refinement import Refinement
+    from openmm_integration.runs.reference_runs import ReferenceRuns
 
 
 @click.command("evaluate")
@@ -27,17 +40,23 @@ from .options import config_option, show_progress
     show_default=True,
     help="First frames: from a short OpenMM run, or those of the reference.",
 )
-@click.option("--short", default="250", show_default=True, help="Length of the short MD to compare with.")
+@click.option(
+    "--short",
+    help="Length of the short MD to compare with.  [250; of periodic systems a tenth of the longest reference]",
+)
 @click.option(
     "--md-cost", type=float, help="Core-seconds of the reference MD per system and ps (tau), where it does not say it."
 )
-@click.option("--report-interval", type=int, default=10, show_default=True, help="Learned steps between frames.")
+@click.option("--report-interval", type=int, help="Learned steps between frames.  [10; of periodic systems 1]")
 @click.option("--interval", type=float, help="Time between frames of the reference, where its files do not say it.")
 @click.option("--rg2-interval", type=float, help="Time between values of rg2.npy; by default found from the frames.")
 @click.option(
     "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
 )
 @click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
+@click.option(
+    "--without-refinement", is_flag=True, help="Simulate periodic systems without refinement as well, for comparison."
+)
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
@@ -52,13 +71,14 @@ def command(
     seed: int,
     baseline_files: tuple[str, ...],
     start: str,
-    short: str,
+    short: str | None,
     md_cost: float | None,
-    report_interval: int,
+    report_interval: int | None,
     interval: float | None,
     rg2_interval: float | None,
     refinement_levels: int | None,
     refinement_steps: int | None,
+    without_refinement: bool,
     platform: str | None,
     threads: int,
     resume: bool,
@@ -69,23 +89,27 @@ def command(
     """Simulate the reference systems with MODEL, in one batch, and compare: tables and plots in --out.
 
     DIR holds folders with a structure (LAMMPS data file, or topology.pdb with system.json), trajectories and, where there is
-    one, rg2.npy: Rg^2 of the fine system at equal intervals since the start of the run. Compared are mean and distribution of
-    Rg^2, its relaxation time, free-energy surfaces and lengths of CG bonds; beside the learned simulation stand the beginning of
-    the MD (--short), one half of the MD against the other, and the baselines.
+    one, rg2.npy: Rg^2 of the fine system at equal intervals since the start of the run.
+
+    Of chains without a box are compared: mean and distribution of Rg^2, its relaxation time, free-energy surfaces and lengths of
+    CG bonds. Of electrolytes in periodic boxes: diffusivities of all species, radial distribution functions, collisions, and
+    whether anything drifts over the run. Beside the learned simulation stand the beginning of the MD (--short), one half of
+    the MD against the other, and the baselines.
     """
     from dataclasses import replace
 
     import torch
 
+    from cgplugin.baselines.diffusivity import DiffusivityBaseline
     from cgplugin.baselines.model_file import load as load_baseline
     from cgplugin.errors import UserError
-    from cgplugin.evaluation.evaluate import evaluate
-    from cgplugin.evaluation.reference_data import load_references
-    from cgplugin.evaluation.report import terminal_text, write_report
+    from cgplugin.evaluation.electrolytes import LEARNED, MINIMUM_RUN_FRAMES, UNREFINED
+    from cgplugin.evaluation.reference import PeriodicReference
+    from cgplugin.evaluation.reference_data import ReferenceSystem, load_references
     from cgplugin.learned.learned_model import LearnedModel
     from cgplugin.units import parse_time
-    from openmm_integration.runs.reference_runs import simulate_references
-    from openmm_integration.runs.resumable_run import STRETCH_LIMIT, RunSettings
+    from openmm_integration.runs.reference_runs import EverySystemDivergedError, ReferenceRuns, simulate_references
+    from openmm_integration.runs.resumable_run import RunSettings
 
     for name, value in (("md-cost", md_cost), ("interval", interval), ("rg2-interval", rg2_interval)):
         if value is not None and not value > 0:
@@ -97,8 +121,8 @@ def command(
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
-    given_refinement = {"levels": refinement_levels, "steps": refinement_steps}
-    short_time = parse_time(short, learned.units)
+    given_refinement: dict[str, Any] = {"levels": refinement_levels, "steps": refinement_steps}
+    short_time = None if short is None else parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     if conventions.force_field is None:
         conventions = replace(conventions, force_field=learned.force_field)
@@ -111,6 +135,9 @@ def command(
     )
     longest = max(item.duration for item in references)
     time = longest if duration is None else parse_time(duration, learned.units)
+    chains = [item for item in references if isinstance(item, ReferenceSystem)]
+    if report_interval is None:
+        report_interval = 10 if chains else 1
     settings = RunSettings(
         max(1, round(time / learned.time_step)),
         report_interval,
@@ -118,29 +145,116 @@ def command(
         seed,
         replicas,
     )
-    runs = simulate_references(
-        learned,
-        references,
-        out,
-        settings,
-        start="reference" if start == "reference" else "md",
-        refinement=replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None}),
-        platform=platform,
-        resume=resume,
-        progress=show_progress(),
-    )
+    refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
+
+    def simulate(folder: Path, refined: "Refinement") -> "ReferenceRuns":
+        return simulate_references(
+            learned,
+            references,
+            folder,
+            settings,
+            start="reference" if start == "reference" else "md",
+            refinement=refined,
+            platform=platform,
+            resume=resume,
+            progress=show_progress(),
+        )
+
+    if chains:
+        if without_refinement:
+            raise UserError("--without-refinement is for periodic systems: give --refinement-levels 0")
+        known = {name: baseline for name, baseline in rows.items() if not isinstance(baseline, DiffusivityBaseline)}
+        _refuse_baselines(rows, known, "predicts diffusivities, but the reference systems have no periodic box")
+        runs = simulate(out, refinement)
+        written = _compare_chains(learned, chains, runs, out, short_time, md_cost, known)
+    else:
+        boxed = [item for item in references if isinstance(item, PeriodicReference)]
+        for item in boxed:
+            item.check_length()
+        if without_refinement and refinement.levels == 0:
+            raise UserError(f"--without-refinement: {model} has no refinement to leave out")
+        if settings.n_steps < MINIMUM_RUN_FRAMES * report_interval:
+            raise UserError(
+                f"a learned run of {settings.n_steps} steps with a frame every {report_interval} has less than "
+                f"{MINIMUM_RUN_FRAMES} frames: simulate longer (--time) or report more often (--report-interval)"
+            )
+        curves = {name: baseline for name, baseline in rows.items() if isinstance(baseline, DiffusivityBaseline)}
+        _refuse_baselines(rows, curves, "predicts Rg^2 of a chain, but the reference systems have a periodic box")
+        simulated = {LEARNED: simulate(out, refinement)}
+        if without_refinement:
+            folder = out / "without-refinement"
+            try:
+                simulated[UNREFINED] = simulate(folder, replace(refinement, levels=0))
+            except EverySystemDivergedError as error:
+                simulated[UNREFINED] = ReferenceRuns(folder, error.diverged, float("nan"))
+        written = _compare_electrolytes(learned, boxed, simulated, out, short_time, md_cost, curves)
+    click.echo(f"written to {out}: {', '.join(path.name for path in written)}; the runs are below it")
+
+
+def _refuse_baselines(rows: "Mapping[str, Baseline]", known: "Mapping[str, Baseline]", why: str) -> None:
+    from cgplugin.errors import UserError
+
+    for name in rows:
+        if name not in known:
+            raise UserError(f"the baseline {name} {why}")
+
+
+def _compare_chains(
+    learned: "LearnedModel",
+    references: "Sequence[ReferenceSystem]",
+    runs: "ReferenceRuns",
+    out: Path,
+    short_time: float | None,
+    md_cost: float | None,
+    baselines: "Mapping[str, StructureBaseline]",
+) -> list[Path]:
+    """Compare, print, write, and give the files."""
+    from cgplugin.evaluation.evaluate import evaluate
+    from cgplugin.evaluation.report import terminal_text, write_report
+    from openmm_integration.runs.resumable_run import STRETCH_LIMIT
+
     evaluation = evaluate(
         learned,
         references,
         runs.folder,
-        short_time=short_time,
+        short_time=250.0 if short_time is None else short_time,
         stretch_limit=STRETCH_LIMIT * learned.description.longest_bond,
         core_seconds=runs.core_seconds,
         md_seconds_per_time=md_cost,
         diverged=runs.diverged,
-        baselines=rows,
+        baselines=baselines,
         progress=show_progress(),
     )
     written = write_report(evaluation, out)
     click.echo(terminal_text(evaluation))
-    click.echo(f"written to {out}: {', '.join(path.name for path in written)}; the runs are in {runs.folder}")
+    return written
+
+
+def _compare_electrolytes(
+    learned: "LearnedModel",
+    references: "Sequence[PeriodicReference]",
+    simulated: "Mapping[str, ReferenceRuns]",
+    out: Path,
+    short_time: float | None,
+    md_cost: float | None,
+    baselines: "Mapping[str, DiffusivityBaseline]",
+) -> list[Path]:
+    """Compare, print, write, and give the files."""
+    from cgplugin.evaluation.electrolyte_report import terminal_text, write_report
+    from cgplugin.evaluation.electrolytes import evaluate_electrolytes
+    from openmm_integration.runs.resumable_run import STRETCH_LIMIT
+
+    longest = max(reference.duration for reference in references)
+    evaluation = evaluate_electrolytes(
+        learned,
+        references,
+        simulated,
+        short_time=longest / 10 if short_time is None else short_time,
+        stretch_limit=STRETCH_LIMIT * learned.description.longest_bond,
+        md_seconds_per_time=md_cost,
+        baselines=baselines,
+        progress=show_progress(),
+    )
+    written = write_report(evaluation, out)
+    click.echo(terminal_text(evaluation))
+    return written

@@ -63,6 +63,31 @@ def relative_deviation_of_mean(truth: ArrayLike, prediction: ArrayLike, axis: in
     return np.asarray(prediction, dtype=np.float64).mean(axis=axis) / np.asarray(truth).mean(axis=axis) - 1
 
 
+def mean_ratio(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Mean of p / y."""
+    return (np.asarray(prediction, dtype=np.float64) / np.asarray(truth)).mean(axis=axis)
+
+
+def relative_error(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Mean of abs(p / y - 1)."""
+    return np.abs(np.asarray(prediction, dtype=np.float64) / np.asarray(truth) - 1).mean(axis=axis)
+
+
+def log_error(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Mean of abs(log10 p / y): the error of diffusivities in the paper (Fig. 5), in decades."""
+    return mean_absolute_error(np.log10(truth), np.log10(prediction), axis)
+
+
+def log_r2(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """`r2` of the decimal logarithms."""
+    return r2(np.log10(truth), np.log10(prediction), axis)
+
+
+def spearman(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Spearman's rank correlation: that of the ranks, of equal values the mean; NaN where either does not vary."""
+    return correlation(stats.rankdata(truth, axis=axis), stats.rankdata(prediction, axis=axis), axis)
+
+
 def estimate(
     statistic: Callable[..., NDArray[np.float64]], *values: ArrayLike, level: float = 0.95, seed: int = 0
 ) -> Estimate:

@@ -1,15 +1,17 @@
 """Reference systems: long MD of the systems that a model or a baseline is measured on, or learns a property from.
 
 A system is a folder with a structure (``topology.pdb`` with ``system.json``, or a LAMMPS data file) and one or more
-trajectories. The squared radius of gyration Rg^2 of the fine system comes from ``rg2.npy`` where there is one, a series at
-equal intervals that starts with the run and is usually much finer than the recorded frames; else from the longest
-trajectory. What ``rg2.npy`` does not say is its interval: it is found by laying the frames' Rg^2 over the series.
+trajectories. For systems without a box, the squared radius of gyration Rg^2 of the fine system comes from ``rg2.npy``
+where there is one, a series at equal intervals that starts with the run and is usually much finer than the recorded frames;
+else from the longest trajectory. What ``rg2.npy`` does not say is its interval: it is found by laying the frames' Rg^2 over
+the series. Systems with a box are compared by the paths of their particles, see `cgplugin.evaluation.reference`.
 """
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,13 @@ from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json
 from cgplugin.observables.chains import squared_radii_of_gyration
 from cgplugin.systems.lammps_files import LammpsConventions, is_data_file, is_dump_file
-from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.systems.periodic import MoleculeMender
 from cgplugin.systems.structure_files import TOPOLOGY_STEM, Structure, load_structure, open_trajectory
 from cgplugin.systems.trajectory_files import SUFFIXES
 from cgplugin.training.data import with_force_field_nearby
 from cgplugin.units import time_unit
+
+from .reference import PeriodicReference, Reference, segments_of_run
 
 Array = NDArray[np.float64]
 
@@ -36,37 +39,19 @@ MATCH = 2e-3
 
 
 @dataclass(frozen=True)
-class ReferenceSystem:
-    """Reference MD of one system.
+class ReferenceSystem(Reference):
+    """Reference MD of a system without a box.
 
     Attributes
     ----------
-    name : str
-    path : Path
-        Its folder.
-    structure : Structure
     rg2 : array, shape (n,)
         Rg^2 of the fine system, nm^2; of several molecules the mean over those of more than one atom.
     interval : float
         Time between values of ``rg2``, ps.
-    trajectories : tuple of FineTrajectory
-        The longest first.
-    seconds : float or None
-        Core-seconds that the MD took, where ``seconds`` in ``meta.json`` or in the provenance in ``system.json`` says so.
     """
 
-    name: str
-    path: Path
-    structure: Structure = field(repr=False)
     rg2: Array = field(repr=False)
     interval: float
-    trajectories: tuple[FineTrajectory, ...] = field(repr=False)
-    seconds: float | None = None
-
-    @property
-    def system(self) -> MolecularSystem:
-        """The fine system."""
-        return self.structure.system
 
     @property
     def duration(self) -> float:
@@ -109,8 +94,8 @@ def load_references(
     interval: float | None = None,
     rg2_interval: float | None = None,
     progress: bool = False,
-) -> list[ReferenceSystem]:
-    """Read all reference systems below some directories.
+) -> list[ReferenceSystem] | list[PeriodicReference]:
+    """Read all reference systems below some directories, with periodic boxes or without.
 
     Parameters
     ----------
@@ -127,7 +112,8 @@ def load_references(
     Raises
     ------
     UserError, lammps_reader.LammpsFormatError
-        For whatever is wrong with the files, naming them; if two systems have one name, or units differ.
+        For whatever is wrong with the files, naming them; if two systems have one name, units differ, or some have a box and
+        others have none.
     """
     folders = find_references(directories)
     references = [
@@ -142,7 +128,53 @@ def load_references(
             )
         if reference.system.units != references[0].system.units:
             raise UserError(f"{references[0].path} and {reference.path} are in different units: use one kind at a time")
-    return references
+    periodic = [reference for reference in references if isinstance(reference, PeriodicReference)]
+    alone = [reference for reference in references if isinstance(reference, ReferenceSystem)]
+    if periodic and alone:
+        raise UserError(f"{periodic[0].path} has a periodic box and {alone[0].path} has none: use one kind at a time")
+    return periodic or alone
+
+
+def load_chains(
+    directories: Iterable[str | os.PathLike[str]],
+    *,
+    conventions: LammpsConventions = LammpsConventions(),
+    interval: float | None = None,
+    progress: bool = False,
+) -> list[ReferenceSystem]:
+    """Read reference systems without boxes; see `load_references`.
+
+    Raises
+    ------
+    UserError
+        Also if they have boxes.
+    """
+    found = load_references(directories, conventions=conventions, interval=interval, progress=progress)
+    result = [reference for reference in found if isinstance(reference, ReferenceSystem)]
+    if not result:
+        raise UserError(f"{found[0].path}: has a periodic box: Rg^2 is a property of chains without one")
+    return result
+
+
+def load_electrolytes(
+    directories: Iterable[str | os.PathLike[str]],
+    *,
+    conventions: LammpsConventions = LammpsConventions(),
+    interval: float | None = None,
+    progress: bool = False,
+) -> list[PeriodicReference]:
+    """Read reference systems with periodic boxes; see `load_references`.
+
+    Raises
+    ------
+    UserError
+        Also if they have none.
+    """
+    found = load_references(directories, conventions=conventions, interval=interval, progress=progress)
+    result = [reference for reference in found if isinstance(reference, PeriodicReference)]
+    if not result:
+        raise UserError(f"{found[0].path}: has no periodic box: diffusivities are compared of systems with one")
+    return result
 
 
 def load_reference(
@@ -151,11 +183,11 @@ def load_reference(
     conventions: LammpsConventions = LammpsConventions(),
     interval: float | None = None,
     rg2_interval: float | None = None,
-) -> ReferenceSystem:
+) -> ReferenceSystem | PeriodicReference:
     """Read one folder; see `load_references`.
 
-    The interval of ``rg2.npy`` is the one that is given, or ``rg2_interval`` in ``meta.json``, or the one at which the Rg^2 of
-    the longest trajectory's frames is found in the series, frame by frame.
+    Without a box there is a series of Rg^2. The interval of ``rg2.npy`` is the one that is given, or ``rg2_interval`` in
+    ``meta.json``, or the one at which the Rg^2 of the longest trajectory's frames is found in the series, frame by frame.
 
     Raises
     ------
@@ -165,33 +197,44 @@ def load_reference(
     data_files = [item for item in folder.iterdir() if is_data_file(item)]
     own = with_force_field_nearby(conventions, data_files[0]) if data_files else conventions
     structure = load_structure(folder, own)
-    trajectories = _open_trajectories(folder, structure, own, interval)
-    path, described = folder / RG2_FILE, folder / "meta.json"
+    trajectories = tuple(_open_trajectories(folder, structure, own, interval))
+    described = folder / "meta.json"
     meta = read_json(described) if described.is_file() else {}
-    if not path.is_file() and not trajectories:
-        raise UserError(f"{folder}: has neither {RG2_FILE} nor a trajectory: nothing to compare with")
-    if path.is_file():
-        series = _read_series(path)
-        spacing = rg2_interval if rg2_interval is not None else meta.get("rg2_interval")
-        if spacing is None:
-            spacing = _interval_of(series, path, structure, trajectories)
-        if not isinstance(spacing, int | float) or not 0 < spacing < np.inf:
-            raise UserError(f"{described}: 'rg2_interval' is {spacing!r}, expected a positive time")
-    else:
+    given = meta.get("seconds", structure.system.provenance.get("seconds"))
+    seconds = float(given) if isinstance(given, int | float) else None
+    name = structure.system.name
+    if structure.box_vectors is None:
+        rg2, spacing = _rg2_series(folder, structure, trajectories, meta, rg2_interval)
+        return ReferenceSystem(name, folder, structure, trajectories, seconds, rg2, spacing)
+    if not trajectories:
+        raise UserError(f"{folder}: has no trajectory: nothing to compare with")
+    return PeriodicReference(name, folder, structure, trajectories, seconds, segments_of_run(trajectories))
+
+
+def _rg2_series(
+    folder: Path,
+    structure: Structure,
+    trajectories: Sequence[FineTrajectory],
+    meta: dict[str, Any],
+    rg2_interval: float | None,
+) -> tuple[Array, float]:
+    """Rg^2 of a run and the time between its values, ps."""
+    path = folder / RG2_FILE
+    if not path.is_file():
+        if not trajectories:
+            raise UserError(f"{folder}: has neither {RG2_FILE} nor a trajectory: nothing to compare with")
         longest = trajectories[0]
-        series, spacing = rg2_of_frames(structure, longest), longest.interval
+        series = rg2_of_frames(structure, longest)
         if len(series) < 2:
             raise UserError(f"{longest.source}: has a single frame, expected a trajectory")
-    seconds = meta.get("seconds", structure.system.provenance.get("seconds"))
-    return ReferenceSystem(
-        structure.system.name,
-        folder,
-        structure,
-        series,
-        float(spacing),
-        tuple(trajectories),
-        float(seconds) if isinstance(seconds, int | float) else None,
-    )
+        return series, longest.interval
+    series = _read_series(path)
+    spacing = rg2_interval if rg2_interval is not None else meta.get("rg2_interval")
+    if spacing is None:
+        spacing = _interval_of(series, path, structure, trajectories)
+    if not isinstance(spacing, int | float) or not 0 < spacing < np.inf:
+        raise UserError(f"{folder / 'meta.json'}: 'rg2_interval' is {spacing!r}, expected a positive time")
+    return series, float(spacing)
 
 
 def rg2_of_frames(structure: Structure, trajectory: FineTrajectory, n_frames: int | None = None) -> Array:

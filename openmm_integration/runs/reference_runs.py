@@ -11,10 +11,11 @@ import torch
 
 from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
-from cgplugin.evaluation.reference_data import ReferenceSystem
+from cgplugin.evaluation.reference import Reference
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
 from cgplugin.learned.simulator import SimulationDivergedError
+from cgplugin.learned.start_checks import check_box_fits
 from openmm_integration.cg_system import CoarseSystem
 from openmm_integration.simulation import learned_simulation
 
@@ -22,6 +23,20 @@ from .resumable_run import ResumableRun, RunSettings
 from .start_frames import from_trajectory
 
 Start = Literal["md", "reference"]
+
+
+class EverySystemDivergedError(UserError):
+    """No learned simulation stays together.
+
+    Attributes
+    ----------
+    diverged : dict
+        Name of a system to the message.
+    """
+
+    def __init__(self, diverged: dict[str, str]) -> None:
+        super().__init__(f"every system diverged: {next(iter(diverged.values()))}")
+        self.diverged = diverged
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class ReferenceRuns:
 
 def simulate_references(
     model: LearnedModel,
-    references: Sequence[ReferenceSystem],
+    references: Sequence[Reference],
     out: Path,
     settings: RunSettings,
     *,
@@ -63,8 +78,8 @@ def simulate_references(
     Parameters
     ----------
     model : LearnedModel
-    references : sequence of ReferenceSystem
-        Without periodic boxes.
+    references : sequence of Reference
+        All with periodic boxes, or all without.
     out : Path
     settings : RunSettings
     start : str
@@ -81,12 +96,13 @@ def simulate_references(
     Raises
     ------
     UserError
-        If a system does not fit the model, has a box or cannot be started, or there are files of another run.
+        If a system does not fit the model or cannot be started, or there are files of another run.
+    EverySystemDivergedError
+        If no system stays together.
     """
     for reference in references:
         model.check(reference.system)
-        if reference.structure.box_vectors is not None:
-            raise UserError(f"{reference.path}: has a periodic box: 'evaluate' compares chains without one")
+        check_box_fits(model, reference.name, reference.structure.box_vectors)
     remaining, diverged = list(references), dict[str, str]()
     while remaining:
         folder = out / "-without-".join(["runs", *diverged])
@@ -99,12 +115,12 @@ def simulate_references(
             remaining.remove(culprit)
             continue
         return ReferenceRuns(folder, diverged, seconds / len(remaining))
-    raise UserError(f"every system diverged: {next(iter(diverged.values()))}")
+    raise EverySystemDivergedError(diverged)
 
 
 def _run(
     model: LearnedModel,
-    references: Sequence[ReferenceSystem],
+    references: Sequence[Reference],
     folder: Path,
     settings: RunSettings,
     start: Start,
@@ -132,17 +148,19 @@ def _run(
     return starting + run.core_seconds
 
 
-def _from_references(model: LearnedModel, references: Sequence[ReferenceSystem], replicas: int) -> CoarseSystem:
-    parts, frames = [], []
+def _from_references(model: LearnedModel, references: Sequence[Reference], replicas: int) -> CoarseSystem:
+    parts, frames, boxes = [], [], []
     for reference in references:
         cg = model.coarsen(reference.system)
         own = from_trajectory(model, cg, _start_trajectory(reference))
         parts += [cg] * replicas
         frames += [own] * replicas
-    return CoarseSystem(tuple(parts), None, np.concatenate(frames, axis=1))
+        boxes += [reference.structure.box_vectors] * replicas
+    known = [box for box in boxes if box is not None]
+    return CoarseSystem(tuple(parts), np.stack(known) if known else None, np.concatenate(frames, axis=1))
 
 
-def _start_trajectory(reference: ReferenceSystem) -> FineTrajectory:
+def _start_trajectory(reference: Reference) -> FineTrajectory:
     """The trajectory with the shortest interval; the longest is often recorded too rarely."""
     if not reference.trajectories:
         raise UserError(f"{reference.path}: has no trajectory to start from: use --start md")

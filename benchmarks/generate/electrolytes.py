@@ -40,6 +40,9 @@ LAGS = (2.0, 10.0, 40.0, 100.0)
 RDF_RANGE, RDF_BIN = (0.4, 3.5), 0.05
 """sigma."""
 
+CONTACT = 1.3
+"""Li and a neighbour are in contact up to here, sigma; with few ions a second shell may be as high as the first."""
+
 
 def energies(system: MolecularSystem, frames: Array, box_vectors: Array) -> Values:
     """Mean of each term per atom."""
@@ -64,7 +67,7 @@ def radial_distribution(system: MolecularSystem, frames: Array, box_vectors: Arr
     ions, others = (np.flatnonzero(np.array(system.atom_types) == name) for name in ("Li", partner))
     pairs = np.array([(i, j) for i in ions for j in others])
     r, g = mdtraj.compute_rdf(trajectory, pairs, r_range=RDF_RANGE, bin_width=RDF_BIN)
-    top = int(g.argmax())
+    top = int(g[r < CONTACT].argmax())
     a, b, c = np.polyfit(r[top - 1 : top + 2] - r[top], g[top - 1 : top + 2], 2)
     away = -b / (2 * a)
     return {
@@ -142,7 +145,7 @@ def main() -> None:
         "--reference", type=Path, required=True, help="folder of a reference system, with long.lammpstrj.bz2"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the systems that are generated")
-    parser.add_argument("--n-systems", type=int, default=4)
+    parser.add_argument("--n-systems", type=int, default=8)
     parser.add_argument("--length", type=float, default=400.0, help="tau")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()

@@ -9,7 +9,13 @@ from cgplugin.errors import UserError
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.molecular_system import MolecularSystem
 
-from .polymer_builder import BOND_TYPE, build_polymer, start_positions
+from .polymer_builder import BOND_TYPE, build_polymer
+
+TRIALS = 50
+"""Directions that the next bond is drawn from."""
+
+FOLDED = -0.6
+"""Cosine between successive bonds below which second neighbours would overlap: they are 0.9 bond lengths apart there."""
 
 
 @dataclass(frozen=True)
@@ -89,45 +95,59 @@ def cubic_box(n_atoms: int, density: float) -> NDArray[np.float64]:
 
 
 def random_positions(
-    system: MolecularSystem, box_vectors: NDArray[np.float64], bond_length: float, seed: tuple[int, ...]
+    force_field: BeadSpringForceField,
+    system: MolecularSystem,
+    box_vectors: NDArray[np.float64],
+    seed: tuple[int, ...],
 ) -> NDArray[np.float64]:
     """Every molecule a random walk of its own, anywhere in the box; molecules overlap until they are pushed apart.
 
+    In a melt chains are ideal beyond a few bonds, and take far longer than a short relaxation to become so. They start as
+    non-reversal random walks (Auhl et al., J. Chem. Phys. 119, 12718 (2003)): successive bonds have the Boltzmann distribution
+    of the angle's energy, and do not fold back.
+
     Parameters
     ----------
+    force_field : BeadSpringForceField
+        Bond length, stiffness of the angles.
     system : MolecularSystem
     box_vectors : array, shape (3, 3)
-        nm.
-    bond_length : float
         nm.
     seed : tuple of int
 
     Returns
     -------
     array, shape (n_atoms, 3)
-        nm, molecules whole, their centres in the box.
+        nm, molecules whole, their first atoms in the box.
     """
-    positions = np.empty((system.n_atoms, 3))
     random = np.random.default_rng(np.random.SeedSequence(seed))
-    for number, atoms in enumerate(_atoms_of_molecules(system)):
-        walk = start_positions(_molecule(system, atoms), bond_length, (*seed, number + 1))
-        positions[atoms] = walk + random.random(3) @ box_vectors
+    neighbours: list[list[int]] = [[] for _ in range(system.n_atoms)]
+    for i, j in system.bonds.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    positions = np.full((system.n_atoms, 3), np.nan)
+    _, first_atoms = np.unique(system.molecules, return_index=True)
+    for first in first_atoms.tolist():
+        positions[first] = random.random(3) @ box_vectors
+        # atoms placed, each with the bond that leads to it
+        reached: list[tuple[int, NDArray[np.float64] | None]] = [(first, None)]
+        for atom, bond in reached:
+            stiffness = force_field.angle_k.get(system.atom_types[atom], 0.0) / force_field.dynamics.kT
+            for other in neighbours[atom]:
+                if np.isnan(positions[other, 0]):
+                    direction = _next_bond(random, bond, stiffness)
+                    positions[other] = positions[atom] + force_field.bond_r0 * direction
+                    reached.append((other, direction))
     return positions
 
 
-def _atoms_of_molecules(system: MolecularSystem) -> list[NDArray[np.int64]]:
-    order = np.argsort(system.molecules, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(system.molecules[order])) + 1)
-
-
-def _molecule(system: MolecularSystem, atoms: NDArray[np.int64]) -> MolecularSystem:
-    """One molecule alone; its atoms must follow each other."""
-    first, end = int(atoms[0]), int(atoms[-1]) + 1
-    inside = (system.bonds[:, 0] >= first) & (system.bonds[:, 0] < end)
-    return MolecularSystem(
-        system.atom_types[first:end],
-        system.masses[first:end],
-        system.bonds[inside] - first,
-        (BOND_TYPE,) * int(inside.sum()),
-        name=system.name,
-    )
+def _next_bond(random: np.random.Generator, bond: NDArray[np.float64] | None, stiffness: float) -> NDArray[np.float64]:
+    """Direction of the bond after one, whose angle has the energy K (1 + cos theta), with the stiffness K / kT."""
+    trials = random.standard_normal((TRIALS, 3))
+    trials /= np.linalg.norm(trials, axis=1, keepdims=True)
+    if bond is None:
+        return trials[0]
+    # theta is the angle inside the chain: straight on is cos theta = -1
+    onward = trials @ bond
+    weights = np.exp(stiffness * (onward - 1)) * (onward > FOLDED)
+    return trials[random.choice(TRIALS, p=weights / weights.sum())]

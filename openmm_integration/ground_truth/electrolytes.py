@@ -151,7 +151,7 @@ def _generate_system(job: _Job, tell: Tell) -> None:
     """Pack and simulate one system, and write its folder."""
     spec, force_field, system, box_vectors = job.spec, job.force_field, job.system, job.box_vectors
     platform, threads = job.resources.platform, job.resources.threads
-    start = random_positions(system, box_vectors, force_field.bond_r0, (spec.seed, job.number, _START))
+    start = random_positions(force_field, system, box_vectors, (spec.seed, job.number, _START))
     pushed = push_off(
         force_field,
         system,

@@ -96,7 +96,7 @@ def made_up(tilted: bool) -> tuple[MolecularSystem, np.ndarray, np.ndarray]:
     box = cubic_box(system.n_atoms, 0.8)
     if tilted:
         box = box + box[0, 0] * np.array([[0, 0, 0], [0.3, 0, 0], [-0.2, 0.25, 0]])
-    start = random_positions(system, box, FORCE_FIELD.bond_r0, (3, int(tilted)))
+    start = random_positions(FORCE_FIELD, system, box, (3, int(tilted)))
     packed = push_off(FORCE_FIELD, system, start, box, seed=1, threads=1)
     return system, packed, box
 

@@ -13,14 +13,22 @@ from cgplugin import MolecularSystem, UserError
 from cgplugin.coarse_graining.coarse_trajectory import coarsen_trajectory
 from cgplugin.coarse_graining.coarsening import coarsen
 from cgplugin.systems.force_field import built_in
+from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.structure_files import load_structure, open_trajectory
 from openmm_integration.ground_truth.bead_spring import create_system
-from openmm_integration.ground_truth.electrolyte_builder import cubic_box, random_positions
+from openmm_integration.ground_truth.electrolyte_builder import (
+    Composition,
+    build_electrolyte,
+    cubic_box,
+    random_positions,
+)
 from openmm_integration.ground_truth.electrolytes import ElectrolyteSpec, generate_electrolytes, sample_electrolytes
 from openmm_integration.ground_truth.kinds import KINDS, load_spec
 from openmm_integration.ground_truth.molecular_dynamics import LangevinRun
 from openmm_integration.ground_truth.push_off import is_crude, push_off
 from tests.conftest import ROOT, run_cli
+
+from .electrolyte_in_lammps import ELECTROLYTE
 
 FORCE_FIELD = built_in("electrolyte")
 # 176 atoms: the box has just room for the cutoffs
@@ -123,11 +131,40 @@ def test_given_compositions() -> None:
     assert first.atom_types[:6] == ("E", "P") * 3
 
 
+def test_chains_start_as_ideal_as_they_are_in_a_melt() -> None:
+    """Successive bonds by the angle's Boltzmann factor where they do not fold back, bonds further apart by its powers."""
+    composition = Composition(("E", "H", "A", "P"), 8, 400, 0)
+    system = build_electrolyte(FORCE_FIELD, composition, "chains")
+    chains = random_positions(FORCE_FIELD, system, 30 * np.eye(3), (2,)).reshape(400, 32, 3)
+    bonds = np.diff(chains, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(bonds, axis=2), FORCE_FIELD.bond_r0)
+    cosine = np.linspace(-0.6, 1, 10_001)
+    weight = np.exp(0.5 * cosine)
+    expected = (cosine * weight).sum() / weight.sum()
+    for apart in (1, 2, 3):
+        found = (bonds[:, apart:] * bonds[:, :-apart]).sum(axis=2)
+        # 400 chains of some ten independent values
+        assert found.mean() == pytest.approx(expected**apart, abs=4 * found.std() / np.sqrt(4000))
+    n = 31
+    # freely rotating chain (Flory)
+    size = n * (1 + expected) / (1 - expected) - 2 * expected * (1 - expected**n) / (1 - expected) ** 2
+    squared = ((chains[:, -1] - chains[:, 0]) ** 2).sum(axis=1)
+    assert squared.mean() == pytest.approx(size, abs=4 * squared.std() / 20)
+    if ELECTROLYTE.is_dir():
+        sizes = []
+        for folder in sorted((ELECTROLYTE / "train").iterdir()):
+            structure = load_structure(folder, LammpsConventions(force_field=FORCE_FIELD))
+            ends = structure.positions[: 8 * 32].reshape(8, 32, 3)[:, [0, -1]]
+            sizes.append(((ends[:, 1] - ends[:, 0]) ** 2).sum(axis=1).mean())
+        # of all patterns, 192 chains; a rod would be twenty times as large
+        assert squared.mean() == pytest.approx(np.mean(sizes), rel=0.35)
+
+
 def test_push_off_makes_any_start_fit_for_dynamics() -> None:
     spec = ElectrolyteSpec(**SHORT)
     system = sample_electrolytes(spec, FORCE_FIELD)[0]
     box = cubic_box(system.n_atoms, spec.density)
-    start = random_positions(system, box, 1.0, (5,))
+    start = random_positions(FORCE_FIELD, system, box, (5,))
     md = create_system(FORCE_FIELD, [system], box)
     assert is_crude(LangevinRun(md, start, FORCE_FIELD.dynamics, seed=1, threads=1).forces(), FORCE_FIELD.dynamics)
     pushed = push_off(FORCE_FIELD, system, start, box, seed=1, threads=1)

@@ -42,7 +42,7 @@ class AskedFor:
 def equilibrated() -> Structure:
     system = build_electrolyte(FORCE_FIELD, Composition(("E", "P", "H", "A"), 8, 4, 8), "el")
     box = cubic_box(system.n_atoms, 0.8)
-    pushed = push_off(FORCE_FIELD, system, random_positions(system, box, 1.0, (1,)), box, seed=1, threads=1)
+    pushed = push_off(FORCE_FIELD, system, random_positions(FORCE_FIELD, system, box, (1,)), box, seed=1, threads=1)
     run = LangevinRun(create_system(FORCE_FIELD, [system], box), pushed, FORCE_FIELD.dynamics, seed=1, threads=1)
     run.advance(500)
     return Structure(replace(system, force_field=None), run.positions(), box, Path("el.data"))
@@ -97,7 +97,7 @@ def minimised(structure: Structure) -> np.ndarray:
 
 def crude(structure: Structure) -> np.ndarray:
     assert structure.box_vectors is not None
-    return random_positions(structure.system, structure.box_vectors, 0.9, (2,))
+    return random_positions(FORCE_FIELD, structure.system, structure.box_vectors, (2,))
 
 
 @pytest.mark.parametrize("make", [minimised, crude])

@@ -171,6 +171,8 @@ def command(
         boxed = [item for item in references if isinstance(item, PeriodicReference)]
         for item in boxed:
             item.check_length()
+        if rg2_interval is not None:
+            raise UserError(f"--rg2-interval {rg2_interval:g}: periodic systems are not compared by Rg^2, leave it out")
         if without_refinement and refinement.levels == 0:
             raise UserError(f"--without-refinement: {model} has no refinement to leave out")
         if settings.n_steps < MINIMUM_RUN_FRAMES * report_interval:

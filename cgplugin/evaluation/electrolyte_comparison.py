@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,10 @@ STATISTICS: dict[str, Callable[..., Array]] = {
     "mean": _mean,
 }
 """Statistics over systems, of true and predicted values."""
+
+_OF_LOGARITHMS = ("log_error", "log_r2")
+_OF_RATIOS = ("ratio", "relative_error", *_OF_LOGARITHMS)
+"""Statistics that divide by the true value, so that it must not be zero."""
 
 _OF_THE_SPREAD = ("log_r2", "spearman")
 """Statistics that are not known from one or two systems."""
@@ -120,17 +125,29 @@ class ElectrolyteMethod:
 
     def statistics(self, quantity: str, subject: str) -> dict[str, Estimate]:
         """Statistics over systems of a quantity, each with its bootstrap interval."""
-        truth, prediction = self.values(quantity, subject)
-        if quantity in ("diffusivity", "fitted diffusivity"):
-            # a slope that noise has made negative has no logarithm
-            prediction = np.where(prediction > 0, prediction, np.nan)
-        n = int(np.isfinite(truth + prediction).sum())
+        return self._statistics[quantity, subject]
+
+    @cached_property
+    def _statistics(self) -> dict[tuple[str, str], dict[str, Estimate]]:
+        # every table asks for them, and resampling takes its time
         return {
-            name: estimate(STATISTICS[name], truth, prediction)
-            if n >= MINIMUM_SYSTEMS or name not in _OF_THE_SPREAD
-            else Estimate(math.nan)
-            for name in QUANTITIES[quantity]
+            (quantity, subject): {
+                name: _over_systems(name, *self.values(quantity, subject)) for name in QUANTITIES[quantity]
+            }
+            for quantity, subject in self.compared
         }
+
+
+def _over_systems(name: str, truth: Array, prediction: Array) -> Estimate:
+    """One of the `STATISTICS`."""
+    if name in _OF_RATIOS:
+        truth = np.where(truth > 0, truth, np.nan)
+    if name in _OF_LOGARITHMS:
+        # a slope that noise has made negative has none
+        prediction = np.where(prediction > 0, prediction, np.nan)
+    if name in _OF_THE_SPREAD and np.isfinite(truth + prediction).sum() < MINIMUM_SYSTEMS:
+        return Estimate(math.nan)
+    return estimate(STATISTICS[name], truth, prediction)
 
 
 def compare(truth: ElectrolyteSample, other: ElectrolyteSample, pairs: tuple[Pair, ...]) -> tuple[Comparison, ...]:

@@ -4,8 +4,20 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from cgplugin.evaluation.agreement import correlation, estimate, mean_absolute_error, r2, relative_deviation_of_mean
+from cgplugin.evaluation.agreement import (
+    correlation,
+    estimate,
+    log_error,
+    log_r2,
+    mean_absolute_error,
+    mean_ratio,
+    r2,
+    relative_deviation_of_mean,
+    relative_error,
+    spearman,
+)
 from cgplugin.evaluation.evaluate import distance_to_gaussian
 
 
@@ -23,10 +35,33 @@ def test_known_values() -> None:
     assert np.isnan(correlation(np.ones(3), np.arange(3)))
 
 
+def test_ratios_and_logarithms() -> None:
+    """Predictions that are twice and half as large."""
+    truth = np.array([1.0, 10, 100])
+    predicted = truth * np.array([2, 0.5, 2])
+    assert mean_ratio(truth, predicted) == pytest.approx(1.5)
+    assert relative_error(truth, predicted) == pytest.approx(2.5 / 3)
+    assert log_error(truth, predicted) == pytest.approx(np.log10(2))
+    assert log_r2(truth, predicted) == pytest.approx(1 - 3 * np.log10(2) ** 2 / 2)
+
+
+def test_spearman_against_scipy() -> None:
+    rng = np.random.default_rng(4)
+    # with equal values among them
+    truth, predicted = rng.integers(0, 8, size=(2, 20)).astype(float)
+    assert spearman(truth, predicted) == pytest.approx(stats.spearmanr(truth, predicted).statistic)
+    assert spearman(truth, np.exp(truth)) == pytest.approx(1)
+    assert np.isnan(spearman(truth, np.ones(20)))
+
+
 def test_statistics_work_along_an_axis() -> None:
     rng = np.random.default_rng(0)
     truth, predicted = rng.normal(size=(2, 5, 7))
-    for statistic in (r2, correlation, mean_absolute_error, relative_deviation_of_mean):
+    truth, predicted = np.exp(truth), np.exp(predicted)
+    for statistic in (
+        r2, correlation, mean_absolute_error, relative_deviation_of_mean, mean_ratio, relative_error, log_error, log_r2,
+        spearman,
+    ):  # fmt: skip
         np.testing.assert_allclose(
             statistic(truth, predicted, axis=-1),
             [statistic(a, b) for a, b in zip(truth, predicted, strict=True)],

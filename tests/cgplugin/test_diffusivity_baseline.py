@@ -22,8 +22,8 @@ from tests.conftest import POLYMER, ROOT, SHARED, chain
 ELECTROLYTE = SHARED / "electrolyte"
 TIMES = np.geomspace(2, 250, 20)
 SMALL = BaselineOptions(
-    layers=1, hidden=16, mlp_layers=1, head_hidden=16, epochs=400, patience=400, learning_rate=1e-2,
-    final_learning_rate=1e-3, batch_size=20,
+    layers=1, hidden=16, mlp_layers=1, head_hidden=16, epochs=120, learning_rate=1e-2, final_learning_rate=1e-3,
+    batch_size=10,
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_fit_of_a_curve_that_is_flat_or_steep_stays_in_bounds() -> None:
 
 
 def test_extrapolation_of_made_up_systems(tmp_path: Path) -> None:
-    """Trained on short times, it gives the limit at long ones; the same seed gives the same bits; so does the file."""
+    """Trained on short times, it gives the limit at long ones; so does the file."""
     training, validation, unseen = made_up(40, 1), made_up(10, 2), made_up(10, 3)
     before = torch.random.get_rng_state()
     fitted = DiffusivityBaseline.fit(training, validation, SMALL)
@@ -84,8 +84,6 @@ def test_extrapolation_of_made_up_systems(tmp_path: Path) -> None:
         predicted = fitted.predict(curves.system, 10_000)
         for name, (y, _) in known.items():
             assert np.log10(predicted[name]) == pytest.approx(y, abs=0.12)
-    again = DiffusivityBaseline.fit(training, validation, SMALL)
-    assert again.predict(unseen[0].system, 500) == fitted.predict(unseen[0].system, 500)
     save(fitted, tmp_path / "d.pt", {"note": "x"})
     loaded = load(tmp_path / "d.pt")
     assert isinstance(loaded, DiffusivityBaseline)
@@ -93,9 +91,13 @@ def test_extrapolation_of_made_up_systems(tmp_path: Path) -> None:
 
 
 def test_batches_do_not_mix_systems() -> None:
-    """The curve of a system does not depend on what else is in the batch, nor on how its atoms are numbered."""
+    """The curve of a system depends on the seed, not on what else is in the batch, nor on how its atoms are numbered."""
     curves = made_up(6, 4)
-    fitted = DiffusivityBaseline.fit(curves, curves, replace(SMALL, epochs=2))
+    fitted, again, other = (
+        DiffusivityBaseline.fit(curves, curves, replace(SMALL, epochs=2, seed=seed)) for seed in (0, 0, 1)
+    )
+    assert again.parameters(curves[0].system) == fitted.parameters(curves[0].system)
+    assert other.parameters(curves[0].system) != fitted.parameters(curves[0].system)
     graphs = [fitted.network.encode(item.system) for item in curves]
     with torch.inference_mode():
         together = fitted.network(graphs)

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 N_BINS = 200
 """Bins of a radial distribution function, unless edges are given."""
 
-NEIGHBOURS = 500
+NEIGHBOURS = 200
 """By default the range of an RDF holds no more neighbours than this on average, so that the cost is linear in particles."""
 
 CALIBRATION_COLLISIONS = 10

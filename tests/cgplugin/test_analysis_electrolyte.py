@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.analysis.analyze import analyze
+from cgplugin.analysis.analyze import analyze, analyze_folder
 from cgplugin.analysis.molecule_paths import MoleculePaths
-from cgplugin.observables.electrolyte import ContactDistances
+from cgplugin.analysis.trajectory_folders import find_folders
+from cgplugin.cli.main import main
+from cgplugin.observables.electrolyte import ContactDistances, ElectrolyteObservables
 from tests.cgplugin.test_electrolyte_observables import BOX, INTERVAL, LENGTH, N_CHAINS, N_IONS, frames, particles
 from tests.conftest import SHARED, run_cli
 
@@ -56,6 +58,14 @@ def simulated(folder: Path, positions: np.ndarray, box: np.ndarray | None = BOX,
     (folder / "mapping.json").write_text(json.dumps(mapping))
     (folder / "summary.json").write_text(json.dumps({"units": "lj", "time_step": 0.5, "report_interval": 4}))
     return folder
+
+
+def electrolyte_in(folder: Path, **options) -> ElectrolyteObservables:
+    """What the analysis of one folder finds, without tables and plots."""
+    [found] = find_folders(folder)
+    observed = analyze_folder(found, **options).electrolyte
+    assert observed is not None
+    return observed
 
 
 def wrapped(positions: np.ndarray, by: str) -> np.ndarray:
@@ -108,23 +118,20 @@ def test_simulated_electrolyte(tmp_path) -> None:
 def test_wrapped_trajectories_give_the_same(by: str, tmp_path) -> None:
     positions = frames(120, 3)
     known = ContactDistances({("Li", "X"): 0.5}, 1.0)
-    [whole] = analyze(simulated(tmp_path / "whole", positions), distances=known)
+    whole = electrolyte_in(simulated(tmp_path / "whole", positions), distances=known)
     folder = simulated(tmp_path / "wrapped", wrapped(positions, by))
     if by == "atoms":
         # bonds through the box are mended where a system describes the atoms
         (folder / "mapping.json").unlink()
         (folder / "summary.json").unlink()
         generated_system().save(folder / "system.json")
-    [found] = analyze(folder, distances=known)
-    assert whole.electrolyte is not None
-    assert found.electrolyte is not None
-    for name, other in zip(whole.electrolyte.species, found.electrolyte.species, strict=True):
-        np.testing.assert_allclose(
-            found.electrolyte.msd.values(other), whole.electrolyte.msd.values(name), rtol=1e-3, atol=1e-4
-        )
+    found = electrolyte_in(folder, distances=known)
+    assert found.species == whole.species
+    for name in whole.species:
+        np.testing.assert_allclose(found.msd.values(name), whole.msd.values(name), rtol=1e-3, atol=1e-4)
     # in single precision a pair may fall on the other side of an edge
-    assert np.abs(found.electrolyte.rdf.counts - whole.electrolyte.rdf.counts).sum() < 30
-    assert np.abs(found.electrolyte.collisions.counts - whole.electrolyte.collisions.counts).sum() <= 2
+    assert np.abs(found.rdf.counts - whole.rdf.counts).sum() < 30
+    assert np.abs(found.collisions.counts - whole.collisions.counts).sum() <= 2
 
 
 def generated_system() -> MolecularSystem:
@@ -143,24 +150,21 @@ def generated_system() -> MolecularSystem:
 def test_generated_electrolyte(tmp_path) -> None:
     folder = write_trajectory(tmp_path / "salt", frames(60, 0))
     generated_system().save(folder / "system.json")
-    [result] = analyze(tmp_path)
-    assert result.electrolyte is not None
-    assert result.electrolyte.species == ("Li", "X", "P4")
-    assert result.electrolyte.particles.role("X") == "anion"
+    observed = electrolyte_in(folder)
+    assert observed.species == ("Li", "X", "P4")
+    assert observed.particles.role("X") == "anion"
 
 
 def test_stride_and_discard(tmp_path) -> None:
     positions = frames(90, 1)
-    [part] = analyze(simulated(tmp_path / "long", positions), stride=3, discard=40.0)
-    assert part.electrolyte is not None
+    part = electrolyte_in(simulated(tmp_path / "long", positions), stride=3, discard=40.0)
     # frames at 2, 8, 14, ... tau, from 44 on
     kept = [n for n in range(0, 90, 3) if 2.0 * (n + 1) >= 40]
-    [alone] = analyze(simulated(tmp_path / "short", positions[kept]))
-    assert alone.electrolyte is not None
-    assert part.electrolyte.interval == 3 * INTERVAL
-    assert part.electrolyte.n_frames == len(kept) == len(part.frame_times)
-    np.testing.assert_array_equal(part.electrolyte.rdf.counts, alone.electrolyte.rdf.counts)
-    np.testing.assert_allclose(part.electrolyte.msd.values("Li"), alone.electrolyte.msd.values("Li"), rtol=1e-6)
+    alone = electrolyte_in(simulated(tmp_path / "short", positions[kept]))
+    assert part.interval == 3 * INTERVAL
+    assert part.n_frames == len(kept)
+    np.testing.assert_array_equal(part.rdf.counts, alone.rdf.counts)
+    np.testing.assert_allclose(part.msd.values("Li"), alone.msd.values("Li"), rtol=1e-6)
 
 
 def test_what_is_no_electrolyte_is_analysed_as_before(tmp_path) -> None:
@@ -180,9 +184,8 @@ def test_many_species_are_shown_by_role(tmp_path) -> None:
     names = [
         name if name != "P4" else f"P4-{n}" for n, name in zip(particles().molecules, particles().names, strict=True)
     ]
-    [result] = analyze(simulated(tmp_path / "salt", frames(30, 0), species=names))
-    assert result.electrolyte is not None
-    assert result.electrolyte.species == ("cation", "anion", "neutral")
+    observed = electrolyte_in(simulated(tmp_path / "salt", frames(30, 0), species=names))
+    assert observed.species == ("cation", "anion", "neutral")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,7 @@ def test_paths_that_cannot_be_told_are_refused() -> None:
         )
 
 
-def test_command_line(tmp_path) -> None:
+def test_command_line(tmp_path, capsys) -> None:
     """From reference data in LAMMPS' format to tables, and a second run that is compared by the first one's contacts."""
     reference = SHARED / "electrolyte" / "val" / "000"
     done = run_cli(
@@ -220,9 +223,15 @@ def test_command_line(tmp_path) -> None:
         "--out", tmp_path / "beads",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = run_cli("analyze", tmp_path / "beads", "--discard", "20tau", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+    def run(*options: object) -> int:
+        with pytest.raises(SystemExit) as stop:
+            main(["analyze", str(tmp_path / "beads"), *map(str, options)])
+        assert isinstance(stop.value.code, int)
+        return stop.value.code
+
+    assert run("--discard", "20tau", "--out", tmp_path / "out") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "system species molecules D (sigma^2/tau) x_T^2/6T peak of g with cation at (sigma)" in lines
     [lithium] = [line.split() for line in lines if line.startswith("000 Li ")]
     assert lithium[2] == "20"
@@ -230,14 +239,13 @@ def test_command_line(tmp_path) -> None:
     assert any("collisions per frame, cation transference number" in line for line in lines)
 
     contacts = tmp_path / "out" / "000" / "contacts.json"
-    again = ["analyze", tmp_path / "beads", "--out", tmp_path / "again", "--stride", 5]
-    done = run_cli(*again, "--contacts", contacts)
-    assert done.returncode == 0, done.stderr
+    assert run("--out", tmp_path / "again", "--stride", 5, "--contacts", contacts) == 0
     assert (tmp_path / "again" / "000" / "contacts.json").read_text() == contacts.read_text()
-    assert run_cli(*again, "--collision-distance", 0.5).returncode == 0
-    content = json.loads((tmp_path / "again" / "analysis.json").read_text())
-    assert {item["distance"] for item in content[0]["electrolyte"]["collisions"]} == {0.5}
+    assert run("--out", tmp_path / "again", "--stride", 5, "--collision-distance", 0.5) == 0
+    [content] = json.loads((tmp_path / "again" / "analysis.json").read_text())
+    assert {item["distance"] for item in content["electrolyte"]["collisions"]} == {0.5}
+    assert math.isfinite(content["electrolyte"]["transference_number"]["value"])
+    capsys.readouterr()
     for options in (["--contacts", contacts, "--collision-distance", 1], ["--collision-distance", -1]):
-        done = run_cli(*again, *options)
-        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert math.isfinite(content[0]["electrolyte"]["transference_number"]["value"])
+        assert run(*options) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cgplugin import UserError
 from cgplugin.observables.electrolyte import (
+    NEIGHBOURS,
     ContactDistances,
     ElectrolyteObservables,
     default_range,
@@ -117,8 +118,8 @@ def test_edges_are_used_and_the_default_range_is_bounded() -> None:
     np.testing.assert_array_equal(observed(frames(5, 0), edges=edges).rdf.edges, edges)
     heights = 1 / np.linalg.norm(np.linalg.inv(BOX), axis=0)
     assert observed(frames(5, 0)).rdf.edges[-1] == pytest.approx(heights.min() / 2)
-    # a large system: a sphere of 500 particles, whatever the box
-    assert default_range(100_000, [100 * np.eye(3)]) == pytest.approx((3 * 500 / (4 * math.pi * 0.1)) ** (1 / 3))
+    # a large system: a sphere of so many particles, whatever the box
+    assert default_range(100_000, [100 * np.eye(3)]) == pytest.approx((3 * NEIGHBOURS / (4 * math.pi * 0.1)) ** (1 / 3))
     assert default_range(10, [np.eye(3), 1.2 * np.eye(3)]) == pytest.approx(0.45)
 
 

@@ -149,7 +149,6 @@ def exponent(sizes: NDArray[np.float64], values: NDArray[np.float64]) -> float:
 
 def table(rows: list[Measurement], header: str) -> str:
     sizes = np.array([row.n_beads for row in rows], dtype=float)
-    slope = exponent(sizes, np.array([row.seconds for row in rows]))
     lines = [
         header,
         "",
@@ -162,8 +161,19 @@ def table(rows: list[Measurement], header: str) -> str:
         f"{(row.memory - rows[0].memory_before) * BYTES / 1000 / row.n_beads:.1f} |"
         for row in rows
     ]
-    lines += ["", f"Time grows as (number of beads)^{slope:.2f}."]
+    if len(rows) > 1:
+        slope = exponent(sizes, np.array([row.seconds for row in rows]))
+        lines += ["", f"Time grows as (number of beads)^{slope:.2f}."]
     return "\n".join(lines) + "\n"
+
+
+def write(rows: list[Measurement], header: str, out: Path) -> None:
+    """Write ``scaling.json``, ``scaling.md`` and ``scaling.png``."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scaling.md").write_text(table(rows, header), encoding="utf-8")
+    content = {"header": header, "rows": [asdict(row) for row in rows]}
+    (out / "scaling.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    plot(rows, out / "scaling.png")
 
 
 def machine() -> str:
@@ -201,8 +211,15 @@ def main() -> None:
             measured = measure(model, options.structure, int(options.sizes[0]), options.steps, options.force_field)
             print(json.dumps(asdict(measured)))
             return
+        description = LearnedModel.load(path).description
+        sizes = ", ".join(f"{description.networks[name]} {name}" for name in ("hidden", "layers"))
+        header = (
+            f"{machine()}, one thread; {'random weights' if options.model is None else options.model.name}: {sizes}, "
+            f"cutoff {description.cutoff:g} σ, {description.atoms_per_bead} atoms per bead, "
+            f"{description.refinement.get('levels', 0)} levels of refinement; best of {options.steps} steps"
+        )
         rows = []
-        for size in options.sizes:
+        for size in sorted(options.sizes):
             words = [sys.executable, "-m", "benchmarks.scaling", "--one-size", "--sizes", str(size)]
             words += ["--structure", str(options.structure), "--model", str(path), "--steps", str(options.steps)]
             words += ["--out", str(options.out)]
@@ -210,20 +227,9 @@ def main() -> None:
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
             rows.append(Measurement(**json.loads(done.stdout.splitlines()[-1])))
             print(rows[-1], flush=True)
-        description = LearnedModel.load(path).description
-    network_text = ", ".join(f"{description.networks[name]} {name.replace('_', ' ')}" for name in ("hidden", "layers"))
-    header = (
-        f"{machine()}, one thread; {'random weights' if options.model is None else options.model.name}: {network_text}, "
-        f"cutoff {description.cutoff:g} σ, {description.atoms_per_bead} atoms per bead, "
-        f"{description.refinement.get('levels', 0)} levels of refinement; best of {options.steps} steps"
-    )
-    text = table(rows, header)
-    print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "scaling.md").write_text(text, encoding="utf-8")
-    content = {"header": header, "rows": [asdict(row) for row in rows]}
-    (options.out / "scaling.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    plot(rows, options.out / "scaling.png")
+            # after every size: the largest may not fit into the memory of a machine
+            write(rows, header, options.out)
+    print(table(rows, header))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgplugin.coarse_graining.coarse_trajectory import FrameBlock
+from cgplugin.errors import UserError
 from cgplugin.files import write_text
 from cgplugin.observables.electrolyte import ContactDistances, ElectrolyteAccumulator, ElectrolyteObservables
 from cgplugin.observables.first_shell import FirstShell
@@ -36,6 +37,11 @@ class FolderElectrolyte:
         Time at the beginning that is left out, ps, and every how many frames one is used.
     distances : ContactDistances or float
         Of a reference, where there is one; or one distance, nm, below which any two particles collide.
+
+    Raises
+    ------
+    UserError
+        If the reference has species that this system has not.
     """
 
     def __init__(
@@ -48,10 +54,15 @@ class FolderElectrolyte:
         if particles is not None and particles.molecules.max() > 0:
             if len(particles.species) > MOST_SPECIES:
                 particles = particles.by_role()
+            known = _for_species(distances, particles)
+            missing = {name for pair in known.collision or {} for name in pair} - set(particles.species)
+            if missing:
+                raise UserError(
+                    f"{folder.path}: has no {min(missing)}, which the contact distances are for, but "
+                    f"{', '.join(particles.species)}: take those of a reference of the same species"
+                )
             self._paths = MoleculePaths(particles.molecules, folder.trajectory.source)
-            self._accumulator = ElectrolyteAccumulator(
-                particles, folder.trajectory.interval * stride, distances=_for_species(distances, particles)
-            )
+            self._accumulator = ElectrolyteAccumulator(particles, folder.trajectory.interval * stride, distances=known)
 
     def update(self, block: FrameBlock) -> None:
         """Add the next block of frames, molecules whole; without a box, or with a single molecule, nothing is done."""

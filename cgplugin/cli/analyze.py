@@ -1,5 +1,6 @@
 """``cgplugin analyze``: properties of trajectories."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +149,7 @@ def summary_table(results: "list[SystemAnalysis]") -> str:
 
 def electrolyte_table(results: "list[SystemAnalysis]") -> str:
     """Table of the species of all electrolytes for the terminal: diffusivity, first shell around the cations, collisions."""
+    from cgplugin.observables.first_shell import FirstShell
     from cgplugin.tables import aligned_text
 
     length, time = length_unit(results[0].units), time_unit(results[0].units)
@@ -161,31 +163,31 @@ def electrolyte_table(results: "list[SystemAnalysis]") -> str:
             cells = [r.name, name, str(observed.particles.n_molecules(name))]
             cells.append(_value(fit.value, fit.error) + ("*" if slow else ""))
             cells.append(_value(*observed.msd.end_to_end_diffusivity(name)))
+            shell = FirstShell()
             for centre in observed.particles.with_role("cation")[:1]:
                 shell = observed.rdf.first_shell(centre, name)
-                cells += [_value(shell.height, shell.height_error), _value(shell.position, shell.position_error)]
+            cells += [_value(shell.height, shell.height_error), _value(shell.position, shell.position_error)]
             rows.append(cells)
             if slow:
                 remarks.append("* slower than diffusion within the range of the fit: the value is an upper bound")
         facts = [f"{observed.collisions.total.mean():.3g} collisions per frame"]
         number, error = observed.transference_number
-        if number == number:  # not NaN
+        if math.isfinite(number):
             facts.append(f"cation transference number {_value(number, error)}")
-        if observed.ion_pairs is not None and observed.ion_pairs.lifetime == observed.ion_pairs.lifetime:
+        if observed.ion_pairs is not None and math.isfinite(observed.ion_pairs.lifetime):
             facts.append(f"ion-pair lifetime {observed.ion_pairs.lifetime:.3g} {time}")
         remarks.append(f"{r.name}: " + ", ".join(facts))
-    header = ["system", "species", "molecules", f"D ({length}^2/{time})", "x_T^2/6T"]
-    if len(rows[0]) > len(header):
-        header += ["peak of g with cation", f"at ({length})"]
+    header = ["system", "species", "molecules", f"D ({length}^2/{time})", "x_T^2/6T", "peak of g with cation"]
+    header.append(f"at ({length})")
     return "\n".join([*aligned_text(header, rows), *dict.fromkeys(remarks)])
 
 
 def _value(value: float, error: float) -> str:
     from cgplugin.observables.statistics import value_and_error
 
-    if value != value:  # NaN
+    if not math.isfinite(value):
         return "-"
-    return " +- ".join(value_and_error(value, error)) if error == error else f"{value:.3g}"
+    return " +- ".join(value_and_error(value, error)) if math.isfinite(error) else f"{value:.3g}"
 
 
 def _with_error(statistics: "SeriesStatistics") -> str:

@@ -206,6 +206,13 @@ def test_damaged_mapping(changes: dict, words: str, tmp_path) -> None:
     assert words in str(error.value)
 
 
+def test_contacts_of_other_species_are_refused(tmp_path) -> None:
+    folder = simulated(tmp_path / "salt", frames(4, 0))
+    with pytest.raises(UserError) as error:
+        electrolyte_in(folder, distances=ContactDistances({("Li", "H16P16"): 0.3}, 1.0))
+    assert str(error.value).startswith(f"{folder}: has no H16P16, which the contact distances are for, but Li, X, P4:")
+
+
 def test_paths_that_cannot_be_told_are_refused() -> None:
     """Wrapped ions that jump by half the box."""
     positions = np.array([[[1.0, 1, 1]], [[4.0, 1, 1]]])

@@ -22,6 +22,9 @@ PER_GRAM_PER_CM3 = 1 / 602.214076
 BAROSTAT_INTERVAL = 10
 """MD steps between attempts to change the volume."""
 
+PUSH_OFF_FORCE = 200.0
+"""Force in kJ/mol/nm, root mean square, at which the minimisation ends: well below that of thermal motion, some 1,000."""
+
 STRETCH = 0.2
 """Time in ps between samples of the density and changes of the temperature."""
 
@@ -172,7 +175,7 @@ class _PressureRun:
         try:
             self.context = openmm.Context(with_barostat, self.integrator, chosen, properties)
             self.context.setPositions(positions)
-            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 1000)
+            openmm.LocalEnergyMinimizer.minimize(self.context, PUSH_OFF_FORCE, 1000)
             self.context.setVelocitiesToTemperature(hot, seed + 1)
         except openmm.OpenMMException as error:
             self._fail(error)

@@ -163,7 +163,8 @@ def _generate(job: _Job, tell: Tell) -> None:
     molecules = build_molecules(job.composition)
     liquid = _equilibrated(job, molecules, tell)
     topology = build_topology(molecules, liquid.box_edge)
-    system = create_system(molecules, topology, cutoff=spec.cutoff, ion_charge_scale=spec.ion_charge_scale)
+    with _naming(job.name):
+        system = create_system(molecules, topology, cutoff=spec.cutoff, ion_charge_scale=spec.ion_charge_scale)
     dynamics = Dynamics(spec.temperature, spec.friction, spec.time_step)
     run = LangevinRun(
         system,

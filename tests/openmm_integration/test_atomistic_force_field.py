@@ -1,6 +1,7 @@
 """The all-atom force field against real LAMMPS with published numbers typed anew, and against what is known of the molecules."""
 
 import itertools
+import sys
 import xml.etree.ElementTree as ET
 from importlib import resources, util
 from pathlib import Path
@@ -133,6 +134,7 @@ TORSIONS = {
     "HC CT C_2 O_2": (0, 0, 0),
     "C_2 CT CT CT": (-1.697, -0.456, 0.585),
     "C_2 CT CT HC": (0, 0, -0.076),
+    "C_2 CT CT C_2": (-0.55, 0, 1),
     "OB S CF F": (0, 0, 1.451 / KCAL),
     "N S CF F": (0, 0, 1.322 / KCAL),
     "OB S N S": (0, 0, -0.015 / KCAL),
@@ -239,7 +241,7 @@ def energies(context: openmm.Context) -> dict[str, float]:
 @pytest.mark.parametrize("charged", [True, False])
 def test_energies_agree_with_lammps_term_by_term(tmp_path: Path, charged: bool) -> None:
     """Ether, acetal, ester, anion and cation in one box."""
-    graphs = [build_chain(smiles, 2) for smiles in ("*CCO*", "*OCCOC*", "*OCCOC(=O)CCCCC(=O)*")]
+    graphs = [build_chain(smiles, 2) for smiles in ("*CCO*", "*OCCOC*", "*OCCOC(=O)CCCCC(=O)*", "*OCCOC(=O)CCC(=O)*")]
     graphs += [build_ion(TFSI, "TFS"), build_ion(LITHIUM, "LI")]
     molecules = [type_molecule(graph) for graph in graphs]
     edge, scale = 2.6, 0.7
@@ -253,7 +255,7 @@ def test_energies_agree_with_lammps_term_by_term(tmp_path: Path, charged: bool) 
     if not charged:
         without_charges(coulomb)
     quadruples = [improper.getTorsionParameters(i)[:4] for i in range(improper.getNumTorsions())]
-    assert len(quadruples) == 4, "one for each ester"
+    assert len(quadruples) == 8, "one for each ester"
     impropers = [(1, *(atom + 1 for atom in atoms)) for atoms in quadruples]
     ours = energies(context_of(system, positions))
     commands = lammps_data(tmp_path / "x.data", molecules, positions, edge, impropers, scale if charged else None)
@@ -357,6 +359,7 @@ COVERED = [
     "*OCCCCCC(=O)*",
     "*OCCOC(=O)CCCCC(=O)*",
     "*OC(C)CCCC(=O)*",
+    "*OCCOC(=O)CCC(=O)*",
     "*OCC1CCC(CC1)COC(=O)CCCC(=O)*",
 ]
 
@@ -437,6 +440,12 @@ def test_what_is_not_covered_is_named(smiles: str, words: str) -> None:
     assert smiles in str(caught.value)
 
 
+def test_a_missing_rdkit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rdkit", None)
+    with pytest.raises(UserError, match=r"pip install 'cgplugin\[atomistic\]'"):
+        build_chain("*CCO*", 2)
+
+
 def test_a_small_box_is_refused() -> None:
     molecules = [type_molecule(build_chain("*CCO*", 2))]
     with pytest.raises(UserError, match="smaller than twice the cutoff of 1 nm"):
@@ -476,6 +485,8 @@ def test_parameters_are_those_of_foyer() -> None:
         assert rows
         for item in rows:
             key = tuple(value for name, value in item.attrib.items() if name.startswith(("class", "type")))
+            if key == ("C_2", "CT", "CT", "C_2"):
+                continue  # younger than foyer's
             other = table[min(key, key[::-1])]
             for name, value in item.attrib.items():
                 if not name.startswith(("class", "type")):

@@ -37,11 +37,15 @@ ENERGY_FRAMES = 40
 LAGS = (2.0, 10.0, 40.0, 100.0)
 """tau."""
 
-RDF_RANGE, RDF_BIN = (0.4, 3.5), 0.05
+RDF_RANGE, RDF_BIN = (0.0, 2.5), 0.05
 """sigma."""
 
-CONTACT = 1.3
-"""Li and a neighbour are in contact up to here, sigma; with few ions a second shell may be as high as the first."""
+SHELLS = ((0.85, 1.05), (1.3, 1.6), (1.9, 2.1))
+"""Ranges in sigma that g(r) is averaged over: the first peak, what follows it, the second.
+
+Averages over a fixed range are linear in the counts. The height of a peak is not: in a short block, with ten pairs in a bin, the
+highest bin is high by chance.
+"""
 
 
 def energies(system: MolecularSystem, frames: Array, box_vectors: Array) -> Values:
@@ -61,20 +65,19 @@ def energies(system: MolecularSystem, frames: Array, box_vectors: Array) -> Valu
 
 
 def radial_distribution(system: MolecularSystem, frames: Array, box_vectors: Array, partner: str) -> Values:
-    """First peak of g(r) between Li and a type: height and place, by a parabola through its top; and g at 2 sigma."""
+    """g(r) between Li and a type, averaged over each of `SHELLS`."""
     trajectory = mdtraj.Trajectory(frames, mdtraj.Topology.from_openmm(to_openmm_topology(system)))
     trajectory.unitcell_vectors = np.tile(box_vectors, (len(frames), 1, 1)).astype(np.float32)
     ions, others = (np.flatnonzero(np.array(system.atom_types) == name) for name in ("Li", partner))
     pairs = np.array([(i, j) for i in ions for j in others])
     r, g = mdtraj.compute_rdf(trajectory, pairs, r_range=RDF_RANGE, bin_width=RDF_BIN)
-    top = int(g[r < CONTACT].argmax())
-    a, b, c = np.polyfit(r[top - 1 : top + 2] - r[top], g[top - 1 : top + 2], 2)
-    away = -b / (2 * a)
-    return {
-        f"Li-{partner} first peak, height": float(a * away**2 + b * away + c),
-        f"Li-{partner} first peak, place / sigma": float(r[top] + away),
-        f"Li-{partner} g(2 sigma)": float(np.interp(2.0, r, g)),
-    }
+    found = {}
+    for near, far in SHELLS:
+        inside = (r > near) & (r < far)
+        # by volume, so that it is the number of pairs in the shell over that of an ideal gas
+        value = np.average(g[inside], weights=r[inside] ** 2)
+        found[f"Li-{partner} g({near:g} to {far:g} sigma)"] = float(value)
+    return found
 
 
 def displacements(system: MolecularSystem, frames: Array, interval: float) -> Values:
@@ -145,7 +148,7 @@ def main() -> None:
         "--reference", type=Path, required=True, help="folder of a reference system, with long.lammpstrj.bz2"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the systems that are generated")
-    parser.add_argument("--n-systems", type=int, default=8)
+    parser.add_argument("--n-systems", type=int, default=4)
     parser.add_argument("--length", type=float, default=400.0, help="tau")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()

@@ -54,8 +54,8 @@ def lammps_commands(data_file: Path, accuracy: float, *kspace: str) -> list[str]
     types, kinds = raw["lammps_type_ids"], raw["bead_types"]
     own = {frozenset(key.split("-")): value for key, value in raw["pair"]["overrides_epsilon"].items()}
     commands = ["units lj", "atom_style full", "boundary p p p", f"dielectric {raw['pair']['lammps_dielectric']}"]
-    commands += ["pair_style lj/cut/coul/long 2.5 3.0", "pair_modify shift yes table 0"]
-    commands += ["bond_style harmonic", "angle_style cosine", "special_bonds lj/coul 0 1 1"]
+    commands += ["pair_style lj/cut/coul/long 2.5 3.0", "pair_modify shift yes table 0"]  # codespell:ignore coul
+    commands += ["bond_style harmonic", "angle_style cosine", "special_bonds lj/coul 0 1 1"]  # codespell:ignore coul
     # the solver wants to know whether the box is tilted
     commands += [f"read_data {data_file}", f"kspace_style pppm {accuracy}"]
     commands += [f"kspace_modify {' '.join(kspace)}"] if kspace else []

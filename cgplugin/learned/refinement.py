@@ -8,12 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from cgplugin.errors import UserError
+from cgplugin.networks.dynamics import Prediction
 from cgplugin.networks.options import NetworkOptions
 
 NoiseEstimate = Callable[[Tensor, float], Tensor]
 """Estimate of z in a tentative change = clean change + sigma z, from change (n_beads, 3) and sigma, both in nm."""
 
-Sampler = Literal["diffusion", "langevin"]
+Sampler = Literal["flow", "langevin"]
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,14 @@ class Refinement:
     ----------
     levels : int
         Noise levels that are gone through; 0: no refinement. ``langevin`` takes the lowest of those that the Score GNN was
-        trained on, ``diffusion`` spreads them from the highest to the lowest.
+        trained on, ``flow`` spreads them from the highest to the lowest.
     steps : int
-        Langevin steps at each level.
+        Langevin steps at each level; has no meaning for ``flow``.
     step_size : float
         Of the Langevin steps, in units of the level's variance (epsilon / sigma_L^2 in Song and Ermon, 2019, algorithm 1).
     sampler : str
-        ``langevin``: annealed Langevin dynamics, as in the paper. ``diffusion``: noise of the highest level is added and
-        taken away level by level, with one evaluation of the network for each: where the prediction with that noise is
-        distributed as the truth with that noise, and the levels are close, the result is distributed as the truth.
+        ``langevin``: annealed Langevin dynamics, as in the paper. ``flow``: the deterministic map between the Gaussian that
+        the Dynamics GNN predicts and the true distribution; draws no random numbers and takes few evaluations of the network.
 
     Raises
     ------
@@ -58,9 +58,7 @@ class Refinement:
     @property
     def n_normal(self) -> int:
         """Sets of normal numbers that a refined step takes."""
-        if self.sampler == "langevin" or not self.levels:
-            return self.levels * self.steps
-        return self.levels + 1
+        return self.levels * self.steps if self.sampler == "langevin" else 0
 
 
 def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
@@ -79,7 +77,7 @@ def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
 
 def refine(
     change: Tensor,
-    spread: Tensor,
+    prediction: Prediction,
     estimate: NoiseEstimate,
     levels: Sequence[float],
     refinement: Refinement,
@@ -90,9 +88,8 @@ def refine(
     Parameters
     ----------
     change : Tensor, shape (n_beads, 3)
-        nm.
-    spread : Tensor, shape (n_beads, 3)
-        Standard deviation of the prediction, nm.
+        Drawn from the prediction, nm.
+    prediction : Prediction
     estimate : callable
         Estimates the noise in a tentative change.
     levels : sequence of float
@@ -107,9 +104,9 @@ def refine(
     """
     if not refinement.levels:
         return change
-    if refinement.sampler == "diffusion":
+    if refinement.sampler == "flow":
         chosen = np.linspace(0, len(levels) - 1, refinement.levels).round().astype(int)
-        return _diffuse(change, spread, estimate, [levels[i] for i in chosen], normal)
+        return _flow(change, prediction, estimate, [levels[i] for i in chosen])
     return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
 
 
@@ -130,21 +127,27 @@ def _anneal(
     return change - levels[-1] * estimate(change, levels[-1])
 
 
-def _diffuse(
-    change: Tensor, spread: Tensor, estimate: NoiseEstimate, levels: Sequence[float], normal: Tensor
-) -> Tensor:
-    """Ancestral sampling of the variance-exploding diffusion (Song et al., 2021, appendix F), with variances for few levels.
+def _flow(change: Tensor, prediction: Prediction, estimate: NoiseEstimate, levels: Sequence[float]) -> Tensor:
+    """Probability flow from the predicted Gaussian to the true distribution (Song et al., 2021, section 4.3).
 
-    From level s to the next lower level t (the last being zero) the mean is x - (s^2 - t^2) / s z, with z the expected noise. The
-    variance is that of x at level t given x at level s where the clean x has variance c^2, the spread of the prediction:
-    t^2 (s^2 - t^2) / s^2 + ((s^2 - t^2) / s^2)^2 c^2 s^2 / (c^2 + s^2). The second term, which vanishes where levels are close,
-    is what is unknown of the clean x (Bao et al., Analytic-DPM, 2022); without it few levels would shrink the prediction.
+    With noise of level s the flow is dx/ds = z(x, s), the expected noise. A Gaussian N(m, c^2) has z = s (x - m) / (c^2 + s^2),
+    which leaves u = (x - m) / sqrt(c^2 + s^2) where it is. In u, only what the truth differs from the prediction is left to
+    integrate: du/ds = (z - s (x - m) / (c^2 + s^2)) / sqrt(c^2 + s^2), from the highest level, where noise hides the difference,
+    to zero. Heun's method, two evaluations of the network for each level but the lowest, from which an Euler step leads to
+    zero.
     """
-    change = change + levels[0] * normal[0]
-    clean = spread.square()
-    for n, (sigma, lower) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True), start=1):
-        removed = (sigma**2 - lower**2) / sigma**2
-        change = change - removed * sigma * estimate(change, sigma)
-        variance = lower**2 * removed + removed**2 * sigma**2 * clean / (clean + sigma**2)
-        change = change + variance.sqrt() * normal[n]
-    return change
+    mean, variance = prediction.mean, prediction.scale.square()
+
+    def width(sigma: float) -> Tensor:
+        return (variance + sigma**2).sqrt()
+
+    def slope(u: Tensor, sigma: float) -> Tensor:
+        c = width(sigma)
+        return estimate(mean + c * u, sigma) / c - sigma * u / c.square()
+
+    u = (change - mean) / width(0.0)
+    for sigma, lower in zip(levels, [*levels[1:], 0.0], strict=True):
+        first = slope(u, sigma)
+        ahead = u + (lower - sigma) * first
+        u = u + (lower - sigma) * 0.5 * (first + slope(ahead, lower)) if lower else ahead
+    return mean + width(0.0) * u

@@ -23,8 +23,9 @@ from .start_checks import check_box_fits, check_no_overlap
 TILE_BEADS = 512
 """Beads of small systems that go through the networks at a time: their edges then stay in the cache."""
 
-PIECE_BEADS = 2**16
-"""Beads of a large system that go through the networks at a time: their edges then fit into memory (see `pieces`)."""
+PIECE_BEADS = 2**13
+"""Beads of a large system that go through the networks at a time (see `pieces`), so that memory is bounded; with larger pieces
+the networks' work fits no cache, with smaller ones most of it is done for halos (measured: benchmarks/scaling)."""
 
 
 class SimulationDivergedError(RuntimeError):
@@ -82,7 +83,7 @@ class _Tile:
     @property
     def is_large(self) -> bool:
         """Whether it is to be cut into pieces."""
-        return len(self.masses) > PIECE_BEADS
+        return len(self.masses) > 2 * PIECE_BEADS
 
 
 class LearnedSimulator:
@@ -228,7 +229,6 @@ class LearnedSimulator:
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, networks.edges, normal[0])
         if self.refinement.levels:
-            spread = _spread(prediction, networks.edges)
             moved_on = positions + state.displacements[tile.beads, 0]
 
             def estimate(tentative: Tensor, sigma: float) -> Tensor:
@@ -236,7 +236,9 @@ class LearnedSimulator:
                 networks = self._networks(tile, tile.next_graph, next_positions)
                 return networks.estimate_noise(prediction, tentative, sigma)
 
-            change = refine(change, spread, estimate, self.model.description.noise_levels, self.refinement, normal[1:])
+            change = refine(
+                change, prediction, estimate, self.model.description.noise_levels, self.refinement, normal[1:]
+            )
         return change, prediction.internal_rg2
 
     def _networks(self, tile: _Tile, graph: BatchedGraph, positions: Tensor) -> Networks:
@@ -275,13 +277,6 @@ def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
         sender, receiver = edges.pairs.index_select(1, mixed)
         mixing = prediction.mixing.index_select(0, mixed).unsqueeze(1)
         return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
-
-
-def _spread(prediction: Prediction, edges: Edges) -> Tensor:
-    """Standard deviation of F xi, shape (n_beads, 3), nm."""
-    with torch.inference_mode():
-        shared = torch.zeros(len(prediction.scale)).index_add(0, edges.pairs[1], prediction.mixing.square())
-        return prediction.scale * (1 + shared).sqrt().unsqueeze(1)
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

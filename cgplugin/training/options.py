@@ -48,7 +48,9 @@ class TrainingOptions:
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
     refinement_steps: int = _option(1, "and Langevin steps at each of them,")
-    refinement_sampler: Literal["diffusion", "langevin"] = _option("langevin", "by this method; see `Refinement`.")
+    refinement_sampler: Literal["flow", "langevin"] = _option(
+        "flow", "flow: deterministic, few evaluations; langevin: annealed Langevin dynamics, as in the paper."
+    )
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")
     validate_every: int = _option(200, "Training steps between validations.")
     patience: int = _option(8, "Validations without improvement before training stops.")
@@ -84,5 +86,6 @@ PAPER = {
     "time_reversal": False,
     "refinement_levels": 10,
     "refinement_steps": 10,
+    "refinement_sampler": "langevin",
 }
 """Values of `TrainingOptions` in the paper."""

@@ -8,6 +8,7 @@ from cgplugin import LearnedModel
 from cgplugin.errors import UserError
 from cgplugin.learned.refinement import Refinement, noise_levels, refine
 from cgplugin.learned.simulator import LearnedSimulator
+from cgplugin.networks.dynamics import Prediction
 from cgplugin.networks.options import NetworkOptions
 from cgplugin.training.options import TrainingOptions
 from cgplugin.training.trainer import train
@@ -32,7 +33,8 @@ def test_known_score_gives_its_distribution() -> None:
     def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
         return sigma * (x - centre) / (spread**2 + sigma**2)
 
-    refined = refine(wrong, torch.ones(n, 3), estimate, levels, refinement, normal)
+    given = prediction(wrong, torch.ones(n, 3))
+    refined = refine(wrong, given, estimate, levels, refinement, normal)
     assert refined.mean() == pytest.approx(centre, abs=0.02)
     # below the width of the distribution the steps are too short to forget the levels above
     assert refined.std() == pytest.approx(spread, rel=0.1)
@@ -40,26 +42,34 @@ def test_known_score_gives_its_distribution() -> None:
 
 def test_without_levels_nothing_happens() -> None:
     change = torch.ones(4, 3)
-    assert refine(change, change, lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
+    assert refine(change, prediction(change, change), lambda x, _: x, (), Refinement(), torch.empty(0, 4, 3)) is change
 
 
-@pytest.mark.parametrize("n_levels", [1, 2, 5])
-def test_diffusion_with_few_levels_keeps_a_gaussian(n_levels: int) -> None:
-    # beads of different spreads, between the levels and beyond them
-    spread, n = torch.tensor([[0.05, 0.5, 3.0]], dtype=torch.float64).expand(40_000, 3), 40_000
-    random = np.random.default_rng(8)
-    refinement = Refinement(levels=n_levels, sampler="diffusion")
-    predicted = spread * torch.from_numpy(random.standard_normal((n, 3)))
-    normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
-    levels = tuple(np.geomspace(1.0, 0.1, 5).tolist())
-    refined = refine(predicted, spread, lambda x, s: s * x / (spread**2 + s**2), levels, refinement, normal)
-    np.testing.assert_allclose(refined.std(dim=0) / spread[0], 1.0, atol=0.02)
+def prediction(mean: torch.Tensor, scale: torch.Tensor) -> Prediction:
+    none = torch.empty(0)
+    return Prediction(mean, scale, none, none, none)
 
 
-def test_diffusion_turns_a_gaussian_into_a_distribution_with_two_peaks() -> None:
+def test_flow_leaves_what_is_gaussian() -> None:
+    # beads of different spreads, between the levels and beyond them: whatever the levels, nothing is to be moved
+    mean, spread = torch.randn(50, 3, dtype=torch.float64), torch.tensor([[0.05, 0.5, 3.0]], dtype=torch.float64)
+    change = mean + spread * torch.randn(50, 3, dtype=torch.float64)
+    given = prediction(mean, spread.expand(50, 3))
+    for n_levels in (1, 2, 5):
+        refined = refine(
+            change,
+            given,
+            lambda x, s: s * (x - mean) / (spread**2 + s**2),
+            (1.0, 0.5, 0.3, 0.2, 0.1),
+            Refinement(n_levels, sampler="flow"),
+            torch.empty(0, 50, 3),
+        )
+        torch.testing.assert_close(refined, change)
+
+
+@pytest.mark.parametrize(("n_levels", "tolerance"), [(6, 0.04), (20, 0.01)])
+def test_flow_turns_a_gaussian_into_a_distribution_with_two_peaks(n_levels: int, tolerance: float) -> None:
     spread, n = 0.15, 20_000
-    levels = tuple(np.geomspace(4.0, 0.02, 40).tolist())
-    refinement = Refinement(levels=40, sampler="diffusion")
 
     def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
         # expected noise in x = +-1 + spread xi + sigma z, with the peak unknown
@@ -67,14 +77,15 @@ def test_diffusion_turns_a_gaussian_into_a_distribution_with_two_peaks() -> None
         return sigma * (x - torch.tanh(x / variance)) / variance
 
     random = np.random.default_rng(7)
-    predicted = torch.from_numpy(random.standard_normal((n, 3))) * (1 + spread**2) ** 0.5
-    normal = torch.from_numpy(random.standard_normal((refinement.n_normal, n, 3)))
-    spread_of_prediction = torch.full((n, 3), (1 + spread**2) ** 0.5, dtype=torch.float64)
-    refined = refine(predicted, spread_of_prediction, estimate, levels, refinement, normal)
-    assert (refined.abs() < 0.5).double().mean() < 0.01 < 0.3 < (predicted.abs() < 0.5).double().mean()
+    scale = torch.full((n, 3), (1 + spread**2) ** 0.5, dtype=torch.float64)
+    predicted = scale * torch.from_numpy(random.standard_normal((n, 3)))
+    given = prediction(torch.zeros(n, 3, dtype=torch.float64), scale)
+    levels = tuple(np.geomspace(4.0, 0.05, 20).tolist())
+    refined = refine(predicted, given, estimate, levels, Refinement(n_levels, sampler="flow"), torch.empty(0, n, 3))
+    assert (refined.abs() < 0.5).double().mean() < tolerance < 0.3 < (predicted.abs() < 0.5).double().mean()
     assert (refined > 0).double().mean() == pytest.approx(0.5, abs=0.01)
-    assert refined.abs().mean() == pytest.approx(1.0, abs=0.01)
-    assert refined.abs().std() == pytest.approx(spread, rel=0.1)
+    assert refined.abs().mean() == pytest.approx(1.0, abs=2 * tolerance)
+    assert refined.abs().std() == pytest.approx(spread, rel=10 * tolerance)
 
 
 @pytest.mark.parametrize("wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}, {"sampler": "gibbs"}])
@@ -110,8 +121,8 @@ def lengths_after_a_step(model: LearnedModel, data: list, refinement: Refinement
     return np.linalg.norm(positions[:, 0] - positions[:, 1], axis=1)
 
 
-@pytest.mark.parametrize("refinement", [None, Refinement(levels=10, sampler="diffusion")])
-def test_score_gnn_brings_two_states_back(two_state_model: tuple, refinement: Refinement | None) -> None:
+@pytest.mark.parametrize("refinement", [Refinement(10, 5, sampler="langevin"), Refinement(10, sampler="flow")])
+def test_score_gnn_brings_two_states_back(two_state_model: tuple, refinement: Refinement) -> None:
     model, data = two_state_model
     assert len(model.description.noise_levels) == 10
     predicted, refined = (lengths_after_a_step(model, data, item) for item in (Refinement(), refinement))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
 
+from .electrolyte_comparison import ElectrolyteMethod
 from .electrolyte_sample import ElectrolyteSample
 from .electrolytes import LEARNED, UNREFINED, ElectrolyteEvaluation, SystemSamples
 
@@ -75,18 +76,21 @@ def _parity(evaluation: ElectrolyteEvaluation) -> Figure:
     for row, (quantity, name) in zip(grid, quantities.items(), strict=True):
         span = _span([v for m in evaluation.methods for own in species for v in m.values(quantity, own)])
         for axes, method in zip(row, evaluation.methods, strict=True):
+            if axes in grid[0]:
+                axes.set_title(method.name, fontsize=9)
+            points = {own: _with_errors(method, quantity, own) for own in species}
+            if not any(x.size for x, *_ in points.values()):
+                axes.set_axis_off()
+                continue
             axes.plot(span, span, color=GREY, linewidth=0.8, zorder=0)
             # within a factor of 1.25
             axes.fill_between(span, np.array(span) / 1.25, np.array(span) * 1.25, color=GREY, alpha=0.2, linewidth=0)
-            for number, own in enumerate(species):
-                x, y, xerr, yerr = _with_errors(evaluation, method.name, quantity, own)
+            for number, (x, y, xerr, yerr) in enumerate(points.values()):
                 axes.errorbar(
                     x, y, xerr=xerr, yerr=yerr, fmt=_MARKERS[number % len(_MARKERS)], color=_COLORS[number % len(_COLORS)],
                     markersize=4, linewidth=0.8,
                 )  # fmt: skip
             axes.set(xscale="log", yscale="log", xlim=span, ylim=span, aspect="equal")
-            if axes in grid[0]:
-                axes.set_title(method.name, fontsize=9)
             axes.set_xlabel(f"MD $D$, {name} ({length}$^2$/{time})")
         row[0].set_ylabel(f"predicted $D$, {name} ({length}$^2$/{time})")
     _legend(
@@ -107,12 +111,11 @@ def _span(values: Sequence[Array]) -> tuple[float, float]:
     return float(known.min()) / 1.6, float(known.max()) * 1.6
 
 
-def _with_errors(evaluation: ElectrolyteEvaluation, method: str, quantity: str, subject: str) -> list[Array]:
+def _with_errors(method: ElectrolyteMethod, quantity: str, subject: str) -> list[Array]:
     """True and predicted values and the errors of both, of all systems that have them."""
-    chosen = next(item for item in evaluation.methods if item.name == method)
     found = [
         (c.truth.value, c.prediction.value, c.truth.error, c.prediction.error)
-        for own in chosen.systems
+        for own in method.systems
         for c in own or ()
         if (c.quantity, c.subject) == (quantity, subject) and c.truth.value > 0 and c.prediction.value > 0
     ]
@@ -215,11 +218,12 @@ def _over_time(evaluation: ElectrolyteEvaluation) -> Figure:
                     mean = np.mean(each, axis=0)
                     times = sample.series[0].times[: len(mean)]
                     axes.plot(*_averaged(times, mean, window), color=_OF_METHODS[method], linewidth=1.2)
-            axes.set_ylim(bottom=0)
         column[0].set_title(system.name, fontsize=9)
         column[-1].set_xlabel(f"time ({time})")
-    for axes, label in zip(grid[:, 0], labels.values(), strict=True):
-        axes.set_ylabel(label)
+    for row, label in zip(grid, labels.values(), strict=True):
+        row[0].set_ylabel(label)
+        highest = max((float(np.max(line.get_ydata())) for axes in row for line in axes.get_lines()), default=0.0)
+        row[0].set_ylim(0, 1.05 * highest or 1.0)
     _legend(figure, [_line("MD", GREY), *_learned_lines(evaluation)])
     return figure
 

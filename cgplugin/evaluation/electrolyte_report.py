@@ -192,8 +192,10 @@ def _systems_table(evaluation: ElectrolyteEvaluation) -> tuple[list[str], list[l
         for quantity, subject in dict.fromkeys(key for own in each for key in own):
             found = [own.get((quantity, subject)) for own in each]
             truth = next(comparison.truth for comparison in found if comparison is not None)
-            cells = ["-" if comparison is None else _with_error(comparison.prediction) for comparison in found]
-            rows.append([name, quantity, subject, _with_error(truth), *cells])
+            cells = [_with_error(Measurement() if item is None else item.prediction) for item in found]
+            # a pair of species without a first peak has no row
+            if any(cell != "-" for cell in (_with_error(truth), *cells)):
+                rows.append([name, quantity, subject, _with_error(truth), *cells])
     return header, rows
 
 

@@ -41,16 +41,18 @@ class InteractionLayer(MessagePassing):
         self.edge_mlp = mlp(hidden, hidden, hidden, mlp_layers - 1, function)
         self.node_mlp = mlp(2 * hidden, hidden, hidden, mlp_layers, function)
 
-    def forward(self, nodes: Tensor, edges: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, nodes: Tensor, edges: Tensor, edge_index: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Advance the latents of nodes (n_nodes, hidden) and edges (n_edges, hidden) by one layer.
 
-        ``edge_index`` (2, n_edges) holds sender and receiver.
+        ``edge_index`` (2, n_edges) holds sender and receiver; ``weights`` (n_edges, 1) multiply the change of the edges.
         """
         sender = self.from_sender(nodes)
         receiver = self.from_receiver(nodes)
         # edge_updater_type: (sender: Tensor, receiver: Tensor, edges: Tensor)
         update = self.edge_updater(edge_index, sender=sender, receiver=receiver, edges=edges)
-        edges = edges + update
+        edges = edges + (update if weights is None else weights * update)
         # propagate_type: (edges: Tensor)
         received = self.propagate(edge_index, edges=edges, size=(nodes.size(0), nodes.size(0)))
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=-1)), edges

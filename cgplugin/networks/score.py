@@ -16,7 +16,8 @@ class ScoreGNN(nn.Module):
     Gaussian implies, sigma u / (scale^2 + sigma^2) with u the deviation from the predicted mean; the network learns what
     that leaves: the shape of the true distribution, two beads that must not meet above all.
 
-    Edges are those of the tentative configuration: what meets there need not have been close before.
+    Edges are those of the tentative configuration: what meets there need not have been close before. Their influence vanishes
+    smoothly at the cutoff; with a jump, the flow of the refinement would pile beads up there.
     Like the Dynamics GNN it is equivariant to rotations or takes plain vectors, as ``options.symmetry`` says.
 
     Parameters
@@ -33,7 +34,7 @@ class ScoreGNN(nn.Module):
         super().__init__()
         hidden, depth, function = options.hidden, options.mlp_layers, options.activation
         self.equivariant = options.symmetry == "rotation"
-        self.radial_width = cutoff / N_RADIAL
+        self.cutoff, self.radial_width = cutoff, cutoff / N_RADIAL
         self.length, self.residual = scales.length, scales.residual
         n_node = hidden + 1 + (1 if self.equivariant else 3)
         n_edge = N_RADIAL + (4 if self.equivariant else 3)
@@ -103,12 +104,14 @@ class ScoreGNN(nn.Module):
             node_features = torch.cat([prediction.latents, log_level, deviation], dim=1)
             edge_features = torch.cat([radial, separations / self.length], dim=1)
 
+        fading = (1 - (distance / self.cutoff).square()).clamp(min=0).square()
+        weights = torch.where(edge_kinds == 0, fading, torch.ones_like(fading)).unsqueeze(1)
         nodes = self.node_encoder(node_features)
-        edges = self.edge_encoder(torch.cat([edge_features, self.edge_kind(edge_kinds)], dim=1))
+        edges = weights * self.edge_encoder(torch.cat([edge_features, self.edge_kind(edge_kinds)], dim=1))
         for layer in self.layers:
-            nodes, edges = layer(nodes, edges, edge_index)
+            nodes, edges = layer(nodes, edges, edge_index, weights)
 
         learned = self.node_decoder(nodes)
         if self.equivariant:
-            learned = (learned * deviation).index_add(0, receiver, self.edge_decoder(edges) * direction)
+            learned = (learned * deviation).index_add(0, receiver, weights * self.edge_decoder(edges) * direction)
         return level * (change - mean) / (scale.square() + level.square()) + learned

@@ -1,5 +1,6 @@
 """Systems and beads as LAMMPS data, and the commands that simulate them there."""
 
+import os
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from cgplugin.errors import UserError
 from cgplugin.units import Units
 from lammps_reader import Box, LammpsData, unit_style
 
-from .force_field import BeadSpringForceField
+from .force_field import COULOMB, BeadSpringForceField
 from .molecular_system import MolecularSystem
 
 PADDING = 1.0
@@ -18,6 +19,9 @@ PADDING = 1.0
 
 KCAL = 4.184
 """kJ, for the unit style ``real``."""
+
+CHARGED = "lj/cut/coul/long"  # codespell:ignore coul
+"""Pair style of systems with charges."""
 
 Array = NDArray[np.float64]
 
@@ -32,9 +36,9 @@ def system_to_lammps(
 ) -> LammpsData:
     """A system as LAMMPS data, to be written with `lammps_reader.write_data`.
 
-    Reduced units stay as they are (``lj``), others become ``real``. With a force field the atom types have its numbers, and pair,
-    bond and angle coefficients are there; `lammps_commands` gives the styles that they belong to. Without, types are numbered in
-    the order of their names, which become type labels where LAMMPS allows it.
+    Reduced units stay as they are (``lj``), others become ``real``. With a force field the atom types have its numbers and
+    charges, and pair, bond and angle coefficients are there; `lammps_commands` gives the commands that they belong to. Without,
+    types are numbered in the order of their names, which become type labels where LAMMPS allows it.
 
     Parameters
     ----------
@@ -50,7 +54,8 @@ def system_to_lammps(
     Raises
     ------
     UserError
-        If the arrays do not fit the system, or the force field does not have an atom type.
+        If the arrays do not fit the system; if the force field does not have an atom type, or gives it another charge than
+        the system; if there is a net charge, or there are charges of a force field without a box.
     """
     for name, values in (("positions", positions), ("velocities", velocities)):
         if values is not None and values.shape != (system.n_atoms, 3):
@@ -58,10 +63,17 @@ def system_to_lammps(
     style = "lj" if system.units == "lj" else "real"
     unit = unit_style(style)
     numbers, labels = _numbered(system.atom_types)
+    charges = system.charges
     if force_field is not None:
-        force_field.check_types(system)
         if force_field.units != system.units:
             raise UserError(f"{system.name}: is in {system.units} units, its force field in {force_field.units}")
+        force_field.check_charges(system)
+        if (expected := force_field.charges(system)).any():
+            charges = expected
+            if box_vectors is None:
+                raise UserError(
+                    f"{system.name}: has charges, which interact in a periodic box only: give its box vectors"
+                )
         numbers, labels = _type_numbers(force_field), {}
     types = np.array([numbers[name] for name in system.atom_types], dtype=np.int64)
     bond_numbers, bond_labels = _numbered(system.bond_types)
@@ -69,12 +81,11 @@ def system_to_lammps(
         # it has a single kind of bond
         bond_numbers, bond_labels = dict.fromkeys(bond_numbers, 1), {}
     bond_types = np.array([bond_numbers[name] for name in system.bond_types], dtype=np.int64)
-    charged = system.charges is not None
     return LammpsData(
         ids=np.arange(1, system.n_atoms + 1),
         types=types,
         molecules=system.molecules + 1,
-        charges=None if system.charges is None else system.charges / unit.charge,
+        charges=None if charges is None else charges / unit.charge,
         positions=positions / unit.length,
         images=np.zeros((system.n_atoms, 3), dtype=np.int64),
         velocities=None if velocities is None else velocities * (unit.time / unit.length),
@@ -84,10 +95,10 @@ def system_to_lammps(
         dihedrals=np.empty((0, 5), dtype=np.int64),
         impropers=np.empty((0, 5), dtype=np.int64),
         box=_box(positions, box_vectors, unit.length),
-        atom_style="full" if charged else "molecular",
+        atom_style="molecular" if charges is None else "full",
         units=style,
         type_labels={kind: names for kind, names in (("atom", labels), ("bond", bond_labels)) if names},
-        **({} if force_field is None else _coefficients(force_field, style)),
+        **({} if force_field is None else _coefficients(force_field, style, _pair_style(charges))),
     )
 
 
@@ -123,28 +134,49 @@ def beads_to_lammps(
     return system_to_lammps(system, positions, box_vectors=box_vectors, velocities=velocities)
 
 
-def lammps_commands(force_field: BeadSpringForceField, *, periodic: bool, charged: bool = False) -> list[str]:
-    """LAMMPS commands that come before ``read_data`` of a system with this force field.
+def lammps_commands(force_field: BeadSpringForceField, data: LammpsData, path: str | os.PathLike[str]) -> list[str]:
+    """LAMMPS commands that set up a system of this force field, up to and including ``read_data``.
+
+    Charges interact by PPPM. The force field's relative error of the forces is that of the force between two unit charges 1 nm
+    apart; LAMMPS has them one of its units of length apart.
 
     Parameters
     ----------
     force_field : BeadSpringForceField
-    periodic : bool
-        Whether the system has a box.
-    charged : bool
-        Whether the system has charges; LAMMPS then keeps them, but this force field has no Coulomb interaction.
+    data : LammpsData
+        What `system_to_lammps` made with this force field.
+    path : path
+        Where it has been written.
     """
-    style = _style(force_field.units)
+    unit = unit_style(_style(force_field.units))
+    pair_style = _pair_style(data.charges)
+    cutoffs = [force_field.cutoff]
+    dielectric, special, solver = [], "lj", []
+    if pair_style == CHARGED and (coulomb := force_field.coulomb) is not None:
+        vacuum = 1.0 if unit.name == "lj" else COULOMB
+        cutoffs.append(coulomb.cutoff)
+        dielectric = [f"dielectric {vacuum / coulomb.constant!r}"]
+        special = "lj/coul"  # codespell:ignore coul
+        # after the box, whose tilt the solver has to know
+        solver = [f"kspace_style pppm {coulomb.tolerance * unit.length**2!r}"]
     return [
-        f"units {style}",
-        f"atom_style {'full' if charged else 'molecular'}",
-        f"boundary {'p p p' if periodic else 's s s'}",
-        f"pair_style lj/cut {force_field.cutoff / unit_style(style).length!r}",
+        f"units {unit.name}",
+        f"atom_style {data.atom_style}",
+        f"boundary {' '.join('p' if periodic else 's' for periodic in data.box.periodic)}",
+        *dielectric,
+        f"pair_style {pair_style} {' '.join(repr(cutoff / unit.length) for cutoff in cutoffs)}",
         "pair_modify mix arithmetic shift yes",
         "bond_style harmonic",
         "angle_style cosine",
-        "special_bonds lj 0 1 1",
+        f"special_bonds {special} 0 1 1",
+        f"read_data {os.fspath(path)}",
+        *solver,
     ]
+
+
+def _pair_style(charges: Array | None) -> str:
+    """LAMMPS refuses to sum over charges where there are none."""
+    return "lj/cut" if charges is None or not charges.any() else CHARGED
 
 
 def _style(units: Units) -> str:
@@ -205,25 +237,39 @@ def _angles(system: MolecularSystem, force_field: BeadSpringForceField | None) -
     return np.column_stack([kinds, rows + 1])
 
 
-def _coefficients(force_field: BeadSpringForceField, style: str) -> dict[str, dict]:
+def _coefficients(force_field: BeadSpringForceField, style: str, pair_style: str) -> dict[str, dict]:
     length = unit_style(style).length
     energy = 1.0 if style == "lj" else KCAL
-    pairs = sorted((number, force_field.atom_types[name]) for name, number in _type_numbers(force_field).items())
+    pairs = _pair_rows(force_field, length, energy)
     rows = {
-        "Pair Coeffs": [f"{n} {kind.epsilon / energy!r} {kind.sigma / length!r}" for n, kind in pairs],
+        ("PairIJ Coeffs" if force_field.epsilon_overrides else "Pair Coeffs"): pairs,
         "Bond Coeffs": [f"1 {force_field.bond_k / energy * length**2!r} {force_field.bond_r0 / length!r}"],
         "Angle Coeffs": [
             f"{n} {force_field.angle_k[name] / energy!r}" for name, n in _angle_numbers(force_field).items()
         ],
     }
-    styles = {"Pair Coeffs": "lj/cut", "Bond Coeffs": "harmonic", "Angle Coeffs": "cosine"}
+    styles = dict.fromkeys(("Pair Coeffs", "PairIJ Coeffs"), pair_style)
+    styles |= {"Bond Coeffs": "harmonic", "Angle Coeffs": "cosine"}
     rows = {name: lines for name, lines in rows.items() if lines}
-    n_types = {"atom": len(rows["Pair Coeffs"]), "bond": 1, "angle": len(rows.get("Angle Coeffs", []))}
+    n_types = {"atom": len(force_field.atom_types), "bond": 1, "angle": len(rows.get("Angle Coeffs", []))}
     return {
         "coefficients": rows,
         "coefficient_styles": {name: styles[name] for name in rows},
         "n_types": {kind: n for kind, n in n_types.items() if n},
     }
+
+
+def _pair_rows(force_field: BeadSpringForceField, length: float, energy: float) -> list[str]:
+    """Epsilon and sigma of each type, which LAMMPS mixes as we do, or of each pair of types where some have their own."""
+    kinds = sorted((number, force_field.atom_types[name]) for name, number in _type_numbers(force_field).items())
+    if not force_field.epsilon_overrides:
+        return [f"{n} {kind.epsilon / energy!r} {kind.sigma / length!r}" for n, kind in kinds]
+    return [
+        f"{i} {j} {force_field.epsilon(a.name, b.name) / energy!r} {0.5 * (a.sigma + b.sigma) / length!r}"
+        for i, a in kinds
+        for j, b in kinds
+        if i <= j
+    ]
 
 
 def _box(positions: Array, box_vectors: Array | None, length: float) -> Box:

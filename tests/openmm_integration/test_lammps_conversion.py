@@ -16,28 +16,39 @@ from cgplugin.systems.lammps_files import LammpsConventions, LammpsSystem
 from lammps_reader import LammpsData, read_data, write_data
 from openmm_integration import lammps_topology, topology_to_lammps
 from openmm_integration.ground_truth.bead_spring import create_system, energy_terms
+from openmm_integration.ground_truth.electrolyte_builder import (
+    Composition,
+    build_electrolyte,
+    cubic_box,
+    random_positions,
+)
 from openmm_integration.ground_truth.polymer_builder import build_polymer, start_positions
+from openmm_integration.ground_truth.push_off import push_off
 from openmm_integration.topology import to_openmm_topology
 from tests.conftest import SHARED
 from tests.lammps_process import job, run_jobs
 from tests.lammps_reader.made_up_data import chain_data
 
+from .electrolyte_in_lammps import TERMS
+
 UNITS = [(3, 5, 7, 9, 1, 0, 4, 8, 8, 2), (9,) * 12, (1, 4, 5)]
 
 
-def in_openmm(force_field: BeadSpringForceField, system: MolecularSystem, positions: np.ndarray) -> dict[str, float]:
+def context_of(
+    force_field: BeadSpringForceField, system: MolecularSystem, positions: np.ndarray, box: np.ndarray | None = None
+) -> openmm.Context:
     context = openmm.Context(
-        create_system(force_field, [system]),
+        create_system(force_field, [system], box),
         openmm.VerletIntegrator(0.001),
         openmm.Platform.getPlatformByName("Reference"),
     )
     context.setPositions(positions)
-    return energy_terms(context)
+    return context
 
 
-def in_openmm_units() -> BeadSpringForceField:
-    """The built-in force field with the same numbers taken as nm and kJ/mol."""
-    raw = {**built_in().raw, "units": {"style": "openmm"}}
+def in_openmm_units(name: str = "polymer") -> BeadSpringForceField:
+    """A built-in force field with the same numbers taken as nm and kJ/mol."""
+    raw = {**built_in(name).raw, "units": {"style": "openmm"}}
     return BeadSpringForceField.from_dict(raw)
 
 
@@ -49,20 +60,97 @@ def test_energies_of_what_we_build_agree_with_lammps_term_by_term(tmp_path: Path
             system = build_polymer(force_field, units, "x")
             positions = start_positions(system, 1.02, (number,)) * 1.01
             path = tmp_path / f"{len(jobs)}.data"
-            write_data(path, system_to_lammps(system, positions, force_field=force_field))
-            commands = [*lammps_commands(force_field, periodic=False), f"read_data {path}"]
+            data = system_to_lammps(system, positions, force_field=force_field)
+            write_data(path, data)
+            commands = lammps_commands(force_field, data, path)
             commands += [
                 "thermo_modify norm no",
                 f"neighbor {'1.0' if force_field.units == 'lj' else '10.0'} bin",
                 "run 0",
             ]
             jobs.append(job(commands, ("ebond", "eangle", "epair")))
-            expected.append((force_field, in_openmm(force_field, system, positions)))
+            expected.append((force_field, energy_terms(context_of(force_field, system, positions))))
     for (force_field, ours), theirs in zip(expected, run_jobs(jobs), strict=True):
         factor = 1.0 if force_field.units == "lj" else 4.184
         for term, value in ours.items():
             assert factor * theirs[f"e{term}"] == pytest.approx(value, rel=1e-6, abs=1e-9), term
         assert ours["bond"] > 1e-3
+
+
+def electrolyte(*, tilted: bool = False) -> tuple[MolecularSystem, np.ndarray, np.ndarray]:
+    """All kinds of atoms in a box, apart from each other and yet not relaxed, so that no term is small."""
+    force_field = built_in("electrolyte")
+    system = build_electrolyte(force_field, Composition(("E", "P", "H", "A"), 4, 8, 16), "x")
+    box = cubic_box(system.n_atoms, 0.8)
+    if tilted:
+        box = box + box[0, 0] * np.array([[0, 0, 0], [0.3, 0, 0], [-0.2, 0.25, 0]])
+    start = random_positions(force_field, system, box, (int(tilted),))
+    return system, push_off(force_field, system, start, box, seed=1, threads=1), box
+
+
+def test_energies_of_an_electrolyte_agree_with_lammps_term_by_term(tmp_path: Path) -> None:
+    """Epsilons of pairs, and charges; in a cube in reduced units, and through angstrom and kcal in a tilted box."""
+    jobs, expected = [], []
+    for force_field, tilted in ((built_in("electrolyte"), False), (in_openmm_units("electrolyte"), True)):
+        system, positions, box = electrolyte(tilted=tilted)
+        system = dataclasses.replace(system, units=force_field.units)
+        path = tmp_path / f"{force_field.units}.data"
+        data = system_to_lammps(system, positions, box_vectors=box, force_field=force_field)
+        write_data(path, data)
+        context = context_of(force_field, system, positions, box)
+        (ewald,) = [force for force in context.getSystem().getForces() if isinstance(force, openmm.NonbondedForce)]
+        length = 1.0 if force_field.units == "lj" else 10.0
+        commands = lammps_commands(force_field, data, path)
+        # the same share of the sum in real space, a table of which would be the largest error
+        commands += [f"kspace_modify gewald {ewald.getPMEParametersInContext(context)[0] / length!r}"]
+        commands += ["pair_modify table 0", "thermo_modify norm no", f"neighbor {0.5 * length} bin", "run 0"]
+        jobs.append(job(commands, tuple(TERMS.values())))
+        expected.append((force_field, energy_terms(context)))
+    for (force_field, ours), theirs in zip(expected, run_jobs(jobs), strict=True):
+        factor = 1.0 if force_field.units == "lj" else 4.184
+        assert set(ours) == set(TERMS)
+        assert force_field.coulomb is not None
+        for term, value in ours.items():
+            tolerance = {"coulomb": 1e-5, "coulomb_reciprocal": force_field.coulomb.tolerance}.get(term, 1e-6)
+            assert factor * theirs[TERMS[term]] == pytest.approx(value, rel=tolerance), (force_field.units, term)
+            assert abs(value) > 1
+
+
+def test_melts_of_an_electrolytes_chains_need_no_charges(tmp_path: Path) -> None:
+    """LAMMPS would refuse to sum over charges that are all zero."""
+    force_field = built_in("electrolyte")
+    system = build_electrolyte(force_field, Composition(("E", "P"), 4, 8, 0), "x")
+    box = cubic_box(system.n_atoms, 0.2)
+    positions = random_positions(force_field, system, box, (1,))
+    path = tmp_path / "x.data"
+    for charges in (np.zeros(system.n_atoms), None):
+        data = system_to_lammps(
+            dataclasses.replace(system, charges=charges), positions, box_vectors=box, force_field=force_field
+        )
+        write_data(path, data)
+        commands = [*lammps_commands(force_field, data, path), "thermo_modify norm no", "run 0"]
+        (found,) = run_jobs([job(commands, ("epair",))])
+        assert found["epair"] == pytest.approx(energy_terms(context_of(force_field, system, positions, box))["pair"])
+
+
+def test_electrolytes_that_lammps_could_not_run() -> None:
+    system, positions, box = electrolyte()
+    force_field = built_in("electrolyte")
+    with pytest.raises(UserError, match="x: has charges, which interact in a periodic box only: give its box vectors"):
+        system_to_lammps(system, positions, force_field=force_field)
+    charges = np.array(system.charges)
+    charges[0] += 0.25
+    with pytest.raises(UserError, match=r"x: atom 0 \(E\) has charge 0.25, electrolyte has 0"):
+        system_to_lammps(
+            dataclasses.replace(system, charges=charges), positions, box_vectors=box, force_field=force_field
+        )
+
+
+def test_charges_come_from_the_force_field_where_a_system_has_none() -> None:
+    system, positions, box = electrolyte()
+    bare = dataclasses.replace(system, charges=None)
+    data = system_to_lammps(bare, positions, box_vectors=box, force_field=built_in("electrolyte"))
+    np.testing.assert_array_equal(data.charges, system.charges)
 
 
 def test_lammps_runs_what_we_build_in_a_box(tmp_path: Path) -> None:
@@ -75,8 +163,7 @@ def test_lammps_runs_what_we_build_in_a_box(tmp_path: Path) -> None:
     write_data(tmp_path / "x.data", data)
     assert read_data(tmp_path / "x.data") == data
     commands = [
-        *lammps_commands(built_in(), periodic=True),
-        f"read_data {tmp_path}/x.data",
+        *lammps_commands(built_in(), data, tmp_path / "x.data"),
         "min_style cg",
         "minimize 0 1e-3 200 2000",
     ]

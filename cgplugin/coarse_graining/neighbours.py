@@ -49,7 +49,7 @@ class BeadGraph:
         Both directions of all pairs one or two CG bonds apart.
     bonded_kinds : Tensor, shape (n,)
     others : Tensor, shape (2, m)
-        Both directions of all other pairs, where the system is small; empty otherwise.
+        All other pairs i < j, where the system is small; empty otherwise.
     """
 
     n_beads: int
@@ -71,8 +71,7 @@ class BeadGraph:
         kinds = np.repeat([BONDED, NEXT_NEAREST], [first.shape[1], len(second)])
         others = np.empty((2, 0), dtype=np.int64)
         if n <= ALL_PAIRS_LIMIT:  # as in is_small
-            free = np.ones((n, n), dtype=bool)
-            np.fill_diagonal(free, False)
+            free = np.triu(np.ones((n, n), dtype=bool), k=1)
             free[bonded[0], bonded[1]] = False
             others = np.array(free.nonzero(), dtype=np.int64)
         return cls(n, torch.from_numpy(bonded), torch.from_numpy(kinds), torch.from_numpy(others))
@@ -104,13 +103,12 @@ class BeadGraph:
         UserError
             If the cutoff exceeds half the smallest height of a box.
         """
+        boxes = None
         if box_vectors is not None:
             check_cutoff(cutoff, box_vectors.numpy())
-        candidates = _AllPairs.of([self], periodic=box_vectors is not None)
-        near, separations = candidates.try_all(positions, cutoff, box_vectors)
-        frame, pair = torch.nonzero(near, as_tuple=True)
-        index = candidates.pairs[:, pair] + frame * self.n_beads
-        return Edges(index, separations[frame, pair].to(torch.float32), candidates.kinds[pair])
+            boxes = list(box_vectors)
+        candidates = _AllPairs.of([self] * len(positions), boxes)
+        return candidates.edges(positions.reshape(-1, 3), cutoff)
 
     def edges(
         self,
@@ -159,55 +157,100 @@ class _AllPairs:
 
     Attributes
     ----------
-    pairs : Tensor, shape (2, n)
-        First those close along the CG bonds, which always are edges, then the others; in a box then those close along the
-        bonds once more, since another image may be within the cutoff.
-    kinds : Tensor, shape (n,)
-    n_bonded : int
-    periodic : bool
+    bonded : Tensor, shape (2, n)
+        Both directions of pairs close along the CG bonds, which always are edges.
+    bonded_kinds : Tensor, shape (n,)
+    free : Tensor, shape (2, m)
+        All others, each once; in a box then those close along the bonds once more, since another image may be within the
+        cutoff.
+    n_others : int
+        Free pairs that are not close along the bonds.
+    boxes : _Boxes or None
+        Of the free pairs.
     """
 
-    pairs: Tensor
-    kinds: Tensor
-    n_bonded: int
-    periodic: bool
+    bonded: Tensor
+    bonded_kinds: Tensor
+    free: Tensor
+    n_others: int
+    boxes: "_Boxes | None"
 
     @classmethod
-    def of(cls, graphs: Sequence[BeadGraph], *, periodic: bool) -> "_AllPairs":
-        """Candidates of systems whose beads follow each other."""
+    def of(cls, graphs: Sequence[BeadGraph], box_vectors: Sequence[Tensor] | None = None) -> "_AllPairs":
+        """Candidates of systems whose beads follow each other, each in its own box or all without."""
         offsets = np.cumsum([0, *(graph.n_beads for graph in graphs[:-1])]).tolist()
         shifted = list(zip(graphs, offsets, strict=True))
         bonded = torch.cat([graph.bonded + offset for graph, offset in shifted], dim=1)
         others = torch.cat([graph.others + offset for graph, offset in shifted], dim=1)
-        pairs = torch.cat([bonded, others, bonded] if periodic else [bonded, others], dim=1)
-        n_bonded = bonded.shape[1]
-        within = torch.full((pairs.shape[1] - n_bonded,), WITHIN_CUTOFF)
-        return cls(pairs, torch.cat([*(graph.bonded_kinds for graph in graphs), within]), n_bonded, periodic)
-
-    def try_all(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Which candidates are edges, shape (..., n), and their separations in nm, shape (..., n, 3).
-
-        Parameters
-        ----------
-        positions : Tensor of float64, shape (..., n_beads, 3)
-            nm.
-        cutoff : float
-            nm.
-        box_vectors : Tensor of float64, shape (..., 3, 3), or None
-            nm; the nearest image is exact up to half the smallest height.
-        """
-        separations = positions.index_select(-2, self.pairs[1]) - positions.index_select(-2, self.pairs[0])
+        kinds = torch.cat([graph.bonded_kinds for graph in graphs])
+        n_others = others.shape[1]
         if box_vectors is None:
+            return cls(bonded, kinds, others, n_others, None)
+        again = bonded[:, bonded[0] < bonded[1]]
+        systems = torch.arange(len(graphs)).repeat_interleave(torch.tensor([graph.n_beads for graph in graphs]))
+        free = torch.cat([others, again], dim=1)
+        return cls(bonded, kinds, free, n_others, _Boxes.of(box_vectors, systems[free[0]]))
+
+    def edges(self, positions: Tensor, cutoff: float) -> Edges:
+        """Edges of the joined systems at positions (n_beads, 3), float64, nm."""
+        separations = positions.index_select(0, self.free[1]) - positions.index_select(0, self.free[0])
+        if self.boxes is None:
             near = squared_length(separations) < cutoff**2
         else:
-            free = separations[..., self.n_bonded :, :]
-            images = torch.round(free @ torch.linalg.inv(box_vectors))
-            free -= lattice_shift(images, box_vectors)
+            images = self.boxes.nearest_images(separations)
+            separations -= self.boxes.shifts(images)
             near = squared_length(separations) < cutoff**2
-            again = slice(near.shape[-1] - self.n_bonded, None)
-            near[..., again] &= images[..., images.shape[-2] - self.n_bonded :, :].any(dim=-1)
-        near[..., : self.n_bonded] = True
-        return near, separations
+            near[self.n_others :] &= images[self.n_others :].any(dim=-1)
+        keep = near.nonzero().squeeze(1)
+        pairs = self.free.index_select(1, keep)
+        separations = separations.index_select(0, keep).to(torch.float32)
+        bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
+        within = torch.full((2 * pairs.shape[1],), WITHIN_CUTOFF)
+        return Edges(
+            torch.cat([self.bonded, pairs, pairs.flip(0)], dim=1),
+            torch.cat([bonded.to(torch.float32), separations, -separations]),
+            torch.cat([self.bonded_kinds, within]),
+        )
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """Boxes of many pairs, in the cheapest form.
+
+    Attributes
+    ----------
+    vectors, inverse : Tensor of float64
+        Lengths and their inverses, shape (1 or n, 3), where all boxes are orthorhombic; else matrices, shape (1 or n, 3, 3).
+    """
+
+    vectors: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def of(cls, box_vectors: Sequence[Tensor], system: Tensor) -> "_Boxes":
+        """Boxes (3, 3) of the systems that the pairs are in."""
+        matrices = torch.stack(list(box_vectors))
+        lengths = torch.diagonal(matrices, dim1=-2, dim2=-1)
+        orthorhombic = torch.equal(torch.diag_embed(lengths), matrices)
+        vectors, inverse = (lengths, 1 / lengths) if orthorhombic else (matrices, torch.linalg.inv(matrices))
+        if bool((matrices == matrices[0]).all()):
+            return cls(vectors[:1], inverse[:1])
+        return cls(vectors[system], inverse[system])
+
+    def nearest_images(self, separations: Tensor) -> Tensor:
+        """Images (n, 3) to take off separations (n, 3); exact up to half the smallest height."""
+        if self.inverse.dim() == 2:
+            return torch.round(separations * self.inverse)
+        return torch.round(_times(separations, self.inverse))
+
+    def shifts(self, images: Tensor) -> Tensor:
+        """Lattice vectors (n, 3) of images, nm."""
+        return images * self.vectors if self.vectors.dim() == 2 else _times(images, self.vectors)
+
+
+def _times(rows: Tensor, matrices: Tensor) -> Tensor:
+    """Products of rows (n, 3) and matrices (1 or n, 3, 3); see `lattice_shift`."""
+    return lattice_shift(rows.unsqueeze(1), matrices).squeeze(1)
 
 
 def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
@@ -223,8 +266,7 @@ def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
 class BatchedGraph:
     """Edges of many systems at once, as one graph, in successive configurations.
 
-    Small systems with the same box, or with none, are tried together in one vectorised pass; others one by one, large ones
-    with a neighbour list each.
+    Small systems are tried together in one vectorised pass; others one by one, large ones with a neighbour list each.
 
     Parameters
     ----------
@@ -250,9 +292,9 @@ class BatchedGraph:
         for box in self.boxes:
             if box is not None:
                 check_cutoff(cutoff, box.numpy())
-        alike = all(_equal(box, self.boxes[0]) for box in self.boxes)
-        together = alike and all(graph.is_small for graph in self.graphs)
-        self._candidates = _AllPairs.of(self.graphs, periodic=self.boxes[0] is not None) if together else None
+        boxed = [box for box in self.boxes if box is not None]
+        together = all(graph.is_small for graph in self.graphs) and len(boxed) in (0, len(self.boxes))
+        self._candidates = _AllPairs.of(self.graphs, boxed or None) if together else None
         self._lists = [
             None if graph.is_small else graph.verlet_list(cutoff, box)
             for graph, box in zip(self.graphs, self.boxes, strict=True)
@@ -260,18 +302,7 @@ class BatchedGraph:
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined system; positions (n_beads in all, 3) in nm."""
-        candidates = self._candidates
-        if candidates is not None:
-            near, separations = candidates.try_all(positions, self.cutoff, self.boxes[0])
-            keep = near.nonzero().squeeze(1)
-            return Edges(
-                candidates.pairs.index_select(1, keep),
-                separations.index_select(0, keep).to(torch.float32),
-                candidates.kinds.index_select(0, keep),
-            )
+        if self._candidates is not None:
+            return self._candidates.edges(positions, self.cutoff)
         own = zip(self.graphs, positions.split(self.sizes), self.boxes, self._lists, strict=True)
         return join([graph.edges(x, self.cutoff, box, neighbours) for graph, x, box, neighbours in own], self.sizes)
-
-
-def _equal(box: Tensor | None, other: Tensor | None) -> bool:
-    return box is other or (box is not None and other is not None and torch.equal(box, other))

@@ -229,8 +229,9 @@ class WindowDataset(Dataset[Batch]):
 
     def _edges(self, system: int, positions: NDArray[np.float64], frames: NDArray[np.int64], cutoff: float) -> Edges:
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
-        if boxes is None and graph.is_small:
-            return graph.edges_of_frames(torch.from_numpy(positions), cutoff)
+        if graph.is_small:
+            of_frames = None if boxes is None else torch.from_numpy(boxes[frames])
+            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames)
         parts = [
             graph.edges(torch.from_numpy(own), cutoff, None if boxes is None else torch.from_numpy(boxes[frame]))
             for own, frame in zip(positions, frames, strict=True)

@@ -13,7 +13,7 @@ import yaml
 
 from cgplugin.networks.options import NetworkOptions
 from cgplugin.training.options import TrainingOptions
-from openmm_integration.ground_truth.generate import GenerateSpec
+from openmm_integration.ground_truth.kinds import KINDS, load_spec
 from tests.conftest import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -63,9 +63,19 @@ def test_commands_of_the_readme_have_the_options_that_they_use() -> None:
             assert f"{option} " in done.stdout.replace("/", " "), line
 
 
-@pytest.mark.parametrize("name", ["polymers.yaml", "unseen_polymer.yaml"])
-def test_specs_are_valid(name: str) -> None:
-    GenerateSpec.load(ROOT / "examples" / name)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("polymers.yaml", "polymers"),
+        ("unseen_polymer.yaml", "polymers"),
+        ("electrolytes.yaml", "electrolytes"),
+        ("peo_litfsi.yaml", "atomistic"),
+    ],
+)
+def test_specs_are_valid(name: str, kind: str) -> None:
+    spec, generator = load_spec(ROOT / "examples" / name)
+    assert isinstance(spec, KINDS[kind].spec_class)
+    assert generator is KINDS[kind].generator
 
 
 def test_training_config_is_valid() -> None:

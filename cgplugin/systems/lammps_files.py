@@ -21,6 +21,9 @@ from .trajectory_files import frames_per_block
 DATA_SUFFIXES = (".data",)
 DUMP_SUFFIXES = (".lammpstrj", ".dump")
 
+RECOGNISED = ("polymer", "electrolyte")
+"""Force fields of the package that are known from a data file alone."""
+
 
 @dataclass(frozen=True)
 class LammpsConventions:
@@ -82,7 +85,11 @@ class LammpsSystem:
     ) -> "LammpsSystem":
         """Read a data file.
 
-        Atom types are named by the file's type labels, else by the force field, else by their numbers.
+        Atom types are named by the file's type labels, else by the force field, else by their numbers. Where the conventions
+        have neither a force field nor a time step, a file without labels that fits one of the package's is taken to be of it:
+        the masses of exactly its atom types, one type of bonds, the angles that act, and on each atom the charge of its type.
+        Chains in implicit solvent (``polymer``) have no charges in the file; an electrolyte is told from anything else by its
+        ions (``electrolyte``), so that one without salt needs its force field named.
 
         Raises
         ------
@@ -190,7 +197,7 @@ def _complete(data: LammpsData, conventions: LammpsConventions, path: str) -> La
     """Fill in what can be told from the file; a force field of the package is recognised by what it would write."""
     force_field = conventions.force_field
     if force_field is None and conventions.units in (None, "lj") and conventions.time_step is None:
-        force_field = built_in("polymer") if _is_made_of(data, built_in("polymer")) else None
+        force_field = next((known for known in map(built_in, RECOGNISED) if _is_made_of(data, known)), None)
     units = (
         conventions.units or data.units or (("lj" if force_field.units == "lj" else "real") if force_field else None)
     )
@@ -203,19 +210,29 @@ def _complete(data: LammpsData, conventions: LammpsConventions, path: str) -> La
 
 
 def _is_made_of(data: LammpsData, force_field: BeadSpringForceField) -> bool:
-    """Whether a data file without labels has exactly the types, masses, bonds and angles of a force field."""
+    """Whether a data file without labels has exactly the types, masses, charges, bonds and angles of a force field."""
     names = force_field.lammps_type_names()
-    if data.type_labels or set(data.masses) != set(names) or data.charges is not None:
+    if data.type_labels or set(data.masses) != set(names):
         return False
     if any(data.masses[number] != force_field.atom_types[name].mass for number, name in names.items()):
         return False
     if set(data.bonds[:, 0].tolist()) - {1} or not set(data.types.tolist()) <= set(names):
         return False
-    angles = force_field.backbone_angles(_system(data, "", unit_style("lj"), names, data.masses))
+    system = _system(data, "", unit_style("lj"), names, data.masses)
+    if not _has_its_charges(system, force_field):
+        return False
+    angles = force_field.backbone_angles(system)
     index = {int(number): i for i, number in enumerate(data.ids)}
     bent = {(min(index[a], index[c]), index[b], max(index[a], index[c])) for _, a, b, c in data.angles.tolist()}
     # an angle without energy (K = 0) may be listed or not
     return {(min(i, k), j, max(i, k)) for i, j, k in angles.tolist()} <= bent and bool(len(data.angles))
+
+
+def _has_its_charges(system: MolecularSystem, force_field: BeadSpringForceField) -> bool:
+    """Whether there are the charges of the types: none where the force field has none, else some that are not zero."""
+    if system.charges is None or force_field.coulomb is None:
+        return system.charges is None and force_field.coulomb is None
+    return bool(system.charges.any()) and np.allclose(system.charges, force_field.charges(system), rtol=0, atol=1e-6)
 
 
 def _system(

@@ -1,6 +1,7 @@
 """What we build, run by real LAMMPS; LAMMPS data as OpenMM topologies and the other way."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from tests.conftest import SHARED
 from tests.lammps_process import job, run_jobs
 from tests.lammps_reader.made_up_data import chain_data
 
-from .electrolyte_in_lammps import TERMS
+from .electrolyte_in_lammps import ELECTROLYTE, TERMS, raw_force_field
 
 UNITS = [(3, 5, 7, 9, 1, 0, 4, 8, 8, 2), (9,) * 12, (1, 4, 5)]
 
@@ -181,6 +182,39 @@ def test_what_we_write_is_recognised_as_the_built_in_force_field(tmp_path: Path)
     assert found.system.bonds.tolist() == system.bonds.tolist()
     assert found.time_step == built_in().dynamics.time_step
     np.testing.assert_array_equal(found.positions, positions)
+
+
+@pytest.mark.skipif(not ELECTROLYTE.is_dir(), reason="the reference data are not there")
+def test_data_files_of_lammps_are_recognised_as_the_built_in_electrolyte(tmp_path: Path) -> None:
+    """With no forcefield.json beside them; the types are those that the reference was made with."""
+    path = shutil.copy(ELECTROLYTE / "train" / "000" / "topology.data", tmp_path / "x.data")
+    found = LammpsSystem.load(path, "x")
+    ids = {number: name for name, number in raw_force_field()["lammps_type_ids"].items()}
+    assert list(found.system.atom_types) == [ids[number] for number in found.data.types.tolist()]
+    assert (found.system.units, found.time_step) == ("lj", 0.01)
+    assert found.system.force_field == raw_force_field()
+
+
+def test_electrolytes_that_we_write_are_recognised_by_their_ions(tmp_path: Path) -> None:
+    system, positions, box = electrolyte(tilted=True)
+    data = system_to_lammps(system, positions, box_vectors=box, force_field=built_in("electrolyte"))
+    # the unit style is in the title as well, and is not to be what tells
+    data = dataclasses.replace(data, units=None)
+    write_data(tmp_path / "x.data", data)
+    assert LammpsSystem.load(tmp_path / "x.data", "x").system.atom_types == system.atom_types
+    assert data.charges is not None
+    other_charge = data.charges.copy()
+    other_charge[np.flatnonzero(other_charge)[0]] += 0.01
+    for changes in (
+        {"charges": other_charge},
+        {"charges": np.zeros_like(data.charges)},
+        {"charges": None, "atom_style": "molecular"},
+        {"masses": {**data.masses, 5: 0.6}},
+        {"angles": data.angles[:-1]},
+    ):
+        write_data(tmp_path / "x.data", dataclasses.replace(data, **changes))
+        with pytest.raises(UserError, match="the file does not say its LAMMPS unit style: give --lammps-units"):
+            LammpsSystem.load(tmp_path / "x.data", "x")
 
 
 def test_a_system_without_force_field_comes_back(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import torch
 
 from cgplugin.errors import UserError, one_line
 from cgplugin.evaluation.evaluate import LEARNED, Method, evaluate
-from cgplugin.evaluation.reference_data import ReferenceSystem, load_references
+from cgplugin.evaluation.reference_data import ReferenceSystem, load_chains
 from cgplugin.evaluation.report import COLUMNS
 from cgplugin.files import read_json, write_json, write_text
 from cgplugin.learned.learned_model import LearnedModel
@@ -275,7 +275,7 @@ def parse(words: Sequence[str] | None) -> tuple[Plan, Path, list[str], int]:
 def main(words: Sequence[str] | None = None) -> None:
     plan, out, names, threads = parse(words)
     torch.set_num_threads(threads)
-    references = load_references(plan.reference)
+    references = load_chains(plan.reference)
     for name in names:
         print(f"{name}: {VARIANTS[name].text}", flush=True)
         result = run_variant(VARIANTS[name], plan, references, out / name)

@@ -55,6 +55,11 @@ if TYPE_CHECKING:
 )
 @click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
 @click.option(
+    "--refinement-sampler",
+    type=click.Choice(["flow", "langevin"]),
+    help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
+)
+@click.option(
     "--without-refinement", is_flag=True, help="Simulate periodic systems without refinement as well, for comparison."
 )
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
@@ -78,6 +83,7 @@ def command(
     rg2_interval: float | None,
     refinement_levels: int | None,
     refinement_steps: int | None,
+    refinement_sampler: str | None,
     without_refinement: bool,
     platform: str | None,
     threads: int,
@@ -121,7 +127,11 @@ def command(
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
-    given_refinement: dict[str, Any] = {"levels": refinement_levels, "steps": refinement_steps}
+    given_refinement: dict[str, Any] = {
+        "levels": refinement_levels,
+        "steps": refinement_steps,
+        "sampler": refinement_sampler,
+    }
     short_time = None if short is None else parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     if conventions.force_field is None:

@@ -32,6 +32,11 @@ ONE_THREAD_LIMIT = 2000
     "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
 )
 @click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
+@click.option(
+    "--refinement-sampler",
+    type=click.Choice(["flow", "langevin"]),
+    help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
+)
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option(
     "--threads",
@@ -54,6 +59,7 @@ def command(
     force_field: str | None,
     refinement_levels: int | None,
     refinement_steps: int | None,
+    refinement_sampler: str | None,
     md_time_step: float | None,
     lammps_units: str | None,
     platform: str | None,
@@ -81,7 +87,11 @@ def command(
             raise UserError(f"threads is {threads}, expected at least 1")
         torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
-    given_refinement: dict[str, Any] = {"levels": refinement_levels, "steps": refinement_steps}
+    given_refinement: dict[str, Any] = {
+        "levels": refinement_levels,
+        "steps": refinement_steps,
+        "sampler": refinement_sampler,
+    }
     refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
     n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
     settings = RunSettings(

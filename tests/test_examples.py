@@ -52,8 +52,9 @@ def test_python_of_the_readme(small_model: Path, polymer_data: Path, tmp_path: P
     assert (tmp_path / "long.dcd").stat().st_size > 0
 
 
-def test_commands_of_the_readme_have_the_options_that_they_use() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/electrolytes.md"])
+def test_commands_of_the_pages_have_the_options_that_they_use(page: str) -> None:
+    text = (ROOT / page).read_text()
     for line in re.findall(r"^cgplugin (.*?[^\\])$", text, re.MULTILINE | re.DOTALL):
         words = line.replace("\\\n", " ").split()
         done = subprocess.run(
@@ -76,6 +77,13 @@ def test_specs_are_valid(name: str, kind: str) -> None:
     spec, generator = load_spec(ROOT / "examples" / name)
     assert isinstance(spec, KINDS[kind].spec_class)
     assert generator is KINDS[kind].generator
+
+
+def test_spec_of_the_page_on_electrolytes_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "electrolytes.md").read_text(), re.DOTALL)
+    (tmp_path / "new.yaml").write_text(block)
+    spec, _ = load_spec(tmp_path / "new.yaml")
+    assert spec.n_systems == 1
 
 
 def test_training_config_is_valid() -> None:

@@ -33,6 +33,9 @@ class Refinement:
     sampler : str
         ``langevin``: annealed Langevin dynamics, as in the paper. ``flow``: the deterministic map between the Gaussian that
         the Dynamics GNN predicts and the true distribution; draws no random numbers and takes few evaluations of the network.
+    skip : int
+        How many of the highest levels of the Score GNN ``flow`` leaves out. With few levels, where to begin decides how far
+        beads that are too close are moved apart.
 
     Raises
     ------
@@ -44,11 +47,13 @@ class Refinement:
     steps: int = 1
     step_size: float = 0.5
     sampler: Sampler = "langevin"
+    skip: int = 0
 
     def __post_init__(self) -> None:
-        if self.levels < 0 or self.steps < 1:
+        if self.levels < 0 or self.steps < 1 or self.skip < 0:
             raise UserError(
-                f"refinement of {self.levels} levels with {self.steps} steps each: expected at least 0 levels and 1 step"
+                f"refinement of {self.levels} levels with {self.steps} steps each, {self.skip} left out: expected at least 0 "
+                "levels, 1 step and none left out"
             )
         if not 0 < self.step_size <= 2:
             raise UserError(f"the step size of the refinement is {self.step_size:g}, expected above 0 and at most 2")
@@ -105,7 +110,7 @@ def refine(
     if not refinement.levels:
         return change
     if refinement.sampler == "flow":
-        chosen = np.linspace(0, len(levels) - 1, refinement.levels).round().astype(int)
+        chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
         return _flow(change, prediction, estimate, [levels[i] for i in chosen])
     return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
 

@@ -124,11 +124,11 @@ class LearnedSimulator:
             raise UserError("there is no system to simulate")
         self.refinement = model.refinement if refinement is None else refinement
         n_levels = len(model.description.noise_levels)
-        if self.refinement.levels > n_levels:
-            raise UserError(
-                f"{self.refinement.levels} levels of refinement, but {model.source} has "
-                + (f"{n_levels}" if n_levels else "no Score GNN: train one with --score")
-            )
+        levels, skipped = self.refinement.levels, self.refinement.skip if self.refinement.levels else 0
+        if levels + skipped > n_levels:
+            left_out = f" and {skipped} left out" if skipped else ""
+            has = f"{n_levels}" if n_levels else "no Score GNN: train one with --score"
+            raise UserError(f"{levels} levels of refinement{left_out}, but {model.source} has {has}")
         self.model = model
         self.systems = list(systems)
         self.seed = seed

@@ -51,6 +51,7 @@ class TrainingOptions:
     refinement_sampler: Literal["flow", "langevin"] = _option(
         "flow", "flow: deterministic, few evaluations; langevin: annealed Langevin dynamics, as in the paper."
     )
+    refinement_skip: int = _option(0, "Highest noise levels that flow leaves out.")
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")
     validate_every: int = _option(200, "Training steps between validations.")
     patience: int = _option(8, "Validations without improvement before training stops.")
@@ -64,7 +65,7 @@ class TrainingOptions:
         for name in ("learning_rate", "final_learning_rate", "gradient_clip"):
             self._require(name, getattr(self, name) > 0, "a positive number")
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
-        for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels"):
+        for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip"):
             self._require(name, getattr(self, name) >= 0, "no negative number")
         for name in ("time_step", "cutoff", "score_cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")

@@ -232,6 +232,7 @@ def train(
                 min(options.refinement_levels, len(levels)),
                 options.refinement_steps,
                 sampler=options.refinement_sampler,
+                skip=options.refinement_skip,
             )
         ),
         force_field=_common_force_field(everything),

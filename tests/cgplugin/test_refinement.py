@@ -67,6 +67,25 @@ def test_flow_leaves_what_is_gaussian() -> None:
         torch.testing.assert_close(refined, change)
 
 
+def test_flow_asks_for_the_levels_it_is_told() -> None:
+    asked = []
+
+    def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        asked.append(sigma)
+        return torch.zeros_like(x)
+
+    given = prediction(torch.zeros(4, 3), torch.ones(4, 3))
+    refine(
+        torch.ones(4, 3),
+        given,
+        estimate,
+        (0.8, 0.4, 0.2, 0.1),
+        Refinement(2, sampler="flow", skip=1),
+        torch.empty(0, 4, 3),
+    )
+    assert asked == [0.4, 0.1, 0.1]
+
+
 @pytest.mark.parametrize(("n_levels", "tolerance"), [(6, 0.04), (20, 0.01)])
 def test_flow_turns_a_gaussian_into_a_distribution_with_two_peaks(n_levels: int, tolerance: float) -> None:
     spread, n = 0.15, 20_000
@@ -88,7 +107,9 @@ def test_flow_turns_a_gaussian_into_a_distribution_with_two_peaks(n_levels: int,
     assert refined.abs().std() == pytest.approx(spread, rel=10 * tolerance)
 
 
-@pytest.mark.parametrize("wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}, {"sampler": "gibbs"}])
+@pytest.mark.parametrize(
+    "wrong", [{"levels": -1}, {"steps": 0}, {"step_size": 0.0}, {"sampler": "gibbs"}, {"skip": -1}]
+)
 def test_senseless_refinement_is_refused(wrong: dict) -> None:
     with pytest.raises(UserError, match="expected"):
         Refinement(**wrong)
@@ -148,3 +169,5 @@ def test_more_levels_than_trained_are_refused(two_state_model: tuple) -> None:
     model, data = two_state_model
     with pytest.raises(UserError, match=r"11 levels of refinement, but .* has 10"):
         LearnedSimulator(model, [data[0].cg], refinement=Refinement(levels=11))
+    with pytest.raises(UserError, match=r"2 levels of refinement and 9 left out, but .* has 10"):
+        LearnedSimulator(model, [data[0].cg], refinement=Refinement(levels=2, sampler="flow", skip=9))

@@ -15,7 +15,7 @@ import pytest
 
 from cgplugin import MolecularSystem, UserError
 from cgplugin.files import replacing, write_json, write_text
-from tests.conftest import POLYMER, run_cli
+from tests.conftest import POLYMER, SHARED, run_cli
 
 
 def refused(*arguments: object, message: str) -> None:
@@ -45,6 +45,17 @@ def openmm_folder(tmp_path: Path) -> Path:
 
     spec = GenerateSpec(n_systems=1, n_units=8, length=40, recording_interval=1, relaxation=1)
     return generate(spec, tmp_path / "data")[0]
+
+
+@pytest.mark.skipif(not (SHARED / "electrolyte").is_dir(), reason="the reference data are not there")
+def test_electrolyte_with_an_unknown_charge(tmp_path: Path) -> None:
+    """Its lone file is that of the built-in force field only as long as all charges are."""
+    path = tmp_path / "x.data"
+    text = (SHARED / "electrolyte" / "train" / "000" / "topology.data").read_text()
+    path.write_text(text)
+    assert run_cli("coarsen", path, "--atoms-per-bead", 5).returncode == 0
+    path.write_text(text.replace(" 8 -0.3 ", " 8 -0.2 ", 1))
+    refused("coarsen", path, message="x.data: the file does not say its LAMMPS unit style: give --lammps-units")
 
 
 def rewrite_dump(folder: Path, change) -> None:

@@ -135,7 +135,7 @@ def beads_to_lammps(
 
 
 def lammps_commands(force_field: BeadSpringForceField, data: LammpsData, path: str | os.PathLike[str]) -> list[str]:
-    """LAMMPS commands that set up a system of this force field, up to and including ``read_data``.
+    """LAMMPS commands that set up a system of this force field, ``read_data`` included; fixes and ``run`` may follow.
 
     Charges interact by PPPM. The force field's relative error of the forces is that of the force between two unit charges 1 nm
     apart; LAMMPS has them one of its units of length apart.

@@ -9,8 +9,6 @@ import torch
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
-from cgplugin.systems.periodic import box_heights  # noqa: F401 (where others look for it)
-
 from .coarsening import CoarseGraining
 from .verlet_list import VerletList, check_cutoff, lattice_shift, squared_length
 

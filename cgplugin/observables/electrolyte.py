@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cgplugin.coarse_graining.neighbours import box_heights
 from cgplugin.errors import UserError
 from cgplugin.files import read_json, write_json
+from cgplugin.systems.periodic import box_heights
 from cgplugin.systems.species import ParticleSpecies
 from cgplugin.tables import without_nan
 

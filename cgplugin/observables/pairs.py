@@ -8,8 +8,8 @@ import numpy as np
 import vesin
 from numpy.typing import NDArray
 
-from cgplugin.coarse_graining.neighbours import box_heights
 from cgplugin.errors import UserError
+from cgplugin.systems.periodic import box_heights
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

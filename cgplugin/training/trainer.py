@@ -28,7 +28,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
-from cgplugin.coarse_graining.neighbours import box_heights
 from cgplugin.coarse_graining.vocabulary import Vocabulary
 from cgplugin.errors import UserError
 from cgplugin.files import read_json, replacing, write_json
@@ -37,6 +36,7 @@ from cgplugin.learned.refinement import Refinement, noise_levels
 from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.dynamics import Scales
 from cgplugin.networks.options import NetworkOptions
+from cgplugin.systems.periodic import box_heights
 
 from .dataset import Augmentation, Batch, Request, WindowDataset, WindowSampler, fixed_batches
 from .lightning_notices import quiet_lightning

@@ -43,7 +43,7 @@ class _Property(click.Choice):
     "runs; 5000 learned steps where units are not reduced]",
 )
 @click.option("--discard", help="Time at the beginning of each run to leave out.  [a twentieth of --time]")
-@click.option("--replicas", type=int, help="Independent runs of each candidate.  [4; 1 with a periodic box]")
+@click.option("--replicas", type=int, default=4, show_default=True, help="Independent runs of each candidate.")
 @click.option(
     "--batch",
     type=int,
@@ -70,7 +70,7 @@ def command(
     top: int | None,
     duration: str | None,
     discard: str | None,
-    replicas: int | None,
+    replicas: int,
     batch: int,
     seed: int,
     skip_bad: bool,
@@ -103,8 +103,6 @@ def command(
         time = parse_time(duration, learned.units)
     else:
         time = DEFAULT_TIME_LJ if learned.units == "lj" else DEFAULT_STEPS * learned.time_step
-    if replicas is None:
-        replicas = 1 if learned.description.periodic else 4
     settings = ScreenSettings(max(1, round(time / learned.time_step)), replicas, batch, seed, checkpoint_interval)
     left_out = None
     if discard is not None:

@@ -196,10 +196,7 @@ def screen(
     rank([], what, model.units, top=top)  # refuses what it would refuse after hours
     discard = DISCARDED_SHARE * settings.n_steps * model.time_step if discard is None else discard
     _check_length(settings, model, discard)
-    periodic = model.description.periodic
-    if periodic and settings.replicas > 1:
-        raise UserError("replicas of a system with a box share no Context yet: screen with --replicas 1")
-    size = 1 if periodic else max(1, settings.batch // settings.replicas)
+    size = max(1, settings.batch // settings.replicas)
     parts = [candidates[first : first + size] for first in range(0, len(candidates), size)]
     batches = [
         _Batch(

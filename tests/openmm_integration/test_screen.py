@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mdtraj
 import numpy as np
 import pytest
 
 from cgplugin import UserError
 from cgplugin.cli.main import main
 from cgplugin.learned.simulator import LearnedSimulator, SimulationDivergedError
+from cgplugin.systems.lammps_files import LammpsConventions
+from cgplugin.systems.structure_files import load_structure
 from openmm_integration.runs import resumable_run, screen
-from tests.conftest import POLYMER, ROOT
+from tests.conftest import POLYMER, ROOT, SHARED
 
 MODEL = ROOT / "models" / "polymer.pt"
 SPEC = "polymer_class: II\nn_systems: 3\nn_units: 25\nseed: 4\nname: p\n"
@@ -241,3 +244,20 @@ def test_example(tmp_path: Path) -> None:
     words = ["screen", MODEL, examples / "candidates.yaml", "--config", examples / "screen.yaml", "--workers", 1]
     assert run(*words, "--out", tmp_path / "out", "--time", 100, "--discard", 0) == 0
     assert len(rows_of(tmp_path / "out")) == 20
+
+
+def test_electrolytes_in_different_boxes_are_one_batch(tmp_path: Path) -> None:
+    model, systems = ROOT / "models" / "electrolyte.pt", SHARED / "electrolyte" / "val"
+    files = [systems / name / "topology.data" for name in ("000", "001")]
+    options = ["--time", "100tau", "--discard", 20, "--replicas", 2, "--workers", 1, "--seed", 3]
+    assert run("screen", model, *files, *options, "--out", tmp_path / "out") == 0
+    ranking = json.loads((tmp_path / "out" / "ranking.json").read_text())
+    assert {row["name"] for row in ranking["ranked"]} == {"000", "001"}
+    widths = []
+    for name in ("000", "001"):
+        for replica in (0, 1):
+            (folder,) = (tmp_path / "out").rglob(f"{name}/replica-{replica}")
+            trajectory = mdtraj.load(str(folder / "trajectory.dcd"), top=str(folder / "topology.pdb"))
+            widths.append(float(trajectory.unitcell_lengths[0, 0]))
+    boxes = [load_structure(file, LammpsConventions()).box_vectors for file in files]
+    np.testing.assert_allclose(widths, np.repeat([box[0, 0] for box in boxes], 2), rtol=1e-5)

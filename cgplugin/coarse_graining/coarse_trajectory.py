@@ -83,7 +83,9 @@ def coarsen_frames(
 ) -> Iterator[tuple[FrameBlock, NDArray[np.float64]]]:
     """Stream frames of atoms into frames of beads.
 
-    In a periodic box molecules are made whole first and bead paths unwrapped; the mapping is a sparse product.
+    In a periodic box molecules are made whole first and bead paths unwrapped; the mapping is a sparse product. Unwrapped atoms
+    stay on their paths, each shifted by the lattice vector that makes its molecule whole in the first frame: image flags
+    of a molecule may disagree from the start, and a bond would seem as long as the box.
 
     Yields
     ------
@@ -98,7 +100,7 @@ def coarsen_frames(
         If a position is not finite, or a wrapped path cannot be followed; the message names frame and atom.
     """
     mender = MoleculeMender(cg.system)
-    previous = None
+    previous = images = None
     n_done = 0
     for block in blocks:
         fine = block.positions
@@ -107,7 +109,12 @@ def coarsen_frames(
         if not np.isfinite(fine).all():
             frame, atom, _ = np.argwhere(~np.isfinite(fine))[0]
             raise UserError(f"{source}: the position of atom {atom} in frame {n_done + frame} is not finite")
-        if block.box_vectors is not None and not unwrapped:
+        if block.box_vectors is not None and unwrapped and len(fine):
+            if images is None:
+                shift = mender.make_whole(fine[0], block.box_vectors[0]) - fine[0]
+                images = np.round(shift @ np.linalg.inv(block.box_vectors[0]))
+            fine = fine + images @ block.box_vectors
+        elif block.box_vectors is not None:
             fine = mender.make_whole(fine, block.box_vectors)
         beads = cg.positions(fine)
         if block.box_vectors is not None and not unwrapped:

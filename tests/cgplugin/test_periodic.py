@@ -79,3 +79,21 @@ def test_not_finite_position_is_named() -> None:
     x[2, 1, 0] = np.nan
     with pytest.raises(UserError, match=r"run\.dcd: the position of atom 1 in frame 2 is not finite"):
         list(coarsen_frames(coarsen(chain(4), 2), [FrameBlock(x, None)], unwrapped=True, source="run.dcd"))
+
+
+def test_unwrapped_atoms_in_another_image_do_not_stretch_their_molecule() -> None:
+    # a path that leaves the box, with image flags of two atoms that are wrong from the start, in a box that changes
+    random = np.random.default_rng(4)
+    cg = coarsen(chain(6), 2)
+    right = np.arange(6)[:, None] * np.array([0.6, 0.3, 0.2]) + random.normal(0, 0.1, size=(20, 6, 3)).cumsum(axis=0)
+    boxes = BOX * np.linspace(1, 1.05, 20)[:, None, None]
+    wrong = right.copy()
+    wrong[:, 3:5] += np.array([1.0, -2.0, 1.0]) @ boxes[:, None]
+    found, expected = (
+        [block.positions for block, _ in coarsen_frames(cg, blocks, unwrapped=True, source="dump")]
+        for blocks in (
+            [FrameBlock(wrong[:7], boxes[:7]), FrameBlock(wrong[7:], boxes[7:])],
+            [FrameBlock(right, boxes)],
+        )
+    )
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected), atol=1e-9)

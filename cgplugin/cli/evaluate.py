@@ -1,12 +1,12 @@
 """``cgplugin evaluate``: a learned simulation against reference MD."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .data_options import conventions_from, lammps_options
-from .options import config_option, show_progress
+from .options import config_option, refinement_from, refinement_options, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,15 +50,7 @@ if TYPE_CHECKING:
 @click.option("--report-interval", type=int, help="Learned steps between frames.  [10; of periodic systems 1]")
 @click.option("--interval", type=float, help="Time between frames of the reference, where its files do not say it.")
 @click.option("--rg2-interval", type=float, help="Time between values of rg2.npy; by default found from the frames.")
-@click.option(
-    "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
-)
-@click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
-@click.option(
-    "--refinement-sampler",
-    type=click.Choice(["flow", "langevin"]),
-    help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
-)
+@refinement_options
 @click.option(
     "--without-refinement", is_flag=True, help="Simulate periodic systems without refinement as well, for comparison."
 )
@@ -127,11 +119,6 @@ def command(
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")
-    given_refinement: dict[str, Any] = {
-        "levels": refinement_levels,
-        "steps": refinement_steps,
-        "sampler": refinement_sampler,
-    }
     short_time = None if short is None else parse_time(short, learned.units)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     if conventions.force_field is None:
@@ -155,7 +142,7 @@ def command(
         seed,
         replicas,
     )
-    refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
+    refinement = refinement_from(learned.refinement, refinement_levels, refinement_steps, refinement_sampler)
 
     def simulate(folder: Path, refined: "Refinement") -> "ReferenceRuns":
         return simulate_references(

@@ -5,12 +5,15 @@ import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import yaml
 
 from cgplugin.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from cgplugin.learned.refinement import Refinement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -93,6 +96,38 @@ def from_options(cls: type[Any], values: dict[str, Any], **presets: Any) -> Any:
     """
     given = {item.name: values[item.name] for item in dataclasses.fields(cls) if values.get(item.name) is not None}
     return cls(**{**presets, **given})
+
+
+def refinement_options(function: Command) -> Command:
+    """Add ``--refinement-levels``, ``-steps`` and ``-sampler``; see `refinement_from`."""
+    options = (
+        click.option(
+            "--refinement-levels",
+            type=int,
+            help="Noise levels of the score-based refinement, 0 for none. [as the model says]",
+        ),
+        click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]"),
+        click.option(
+            "--refinement-sampler",
+            type=click.Choice(["flow", "langevin"]),
+            help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def refinement_from(default: "Refinement", levels: int | None, steps: int | None, sampler: str | None) -> "Refinement":
+    """Refinement of a model with what was given on the command line in its place.
+
+    Raises
+    ------
+    UserError
+        If a value makes no sense.
+    """
+    given: dict[str, Any] = {"levels": levels, "steps": steps, "sampler": sampler}
+    return dataclasses.replace(default, **{name: value for name, value in given.items() if value is not None})
 
 
 def show_progress() -> bool:

@@ -1,12 +1,11 @@
 """``cgplugin simulate``: a trained model as an OpenMM simulation."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from .data_options import conventions_from
-from .options import config_option, show_progress
+from .options import config_option, refinement_from, refinement_options, show_progress
 
 ONE_THREAD_LIMIT = 2000
 """Up to this many beads a network call is too short to be shared: threads would wait for each other most of the time."""
@@ -28,15 +27,7 @@ ONE_THREAD_LIMIT = 2000
 @click.option("--force-field", help="For the first frames' short MD, where neither structure nor model knows one.")
 @click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style.")
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
-@click.option(
-    "--refinement-levels", type=int, help="Noise levels of the score-based refinement, 0 for none. [as the model says]"
-)
-@click.option("--refinement-steps", type=int, help="Langevin steps at each of them. [as the model says]")
-@click.option(
-    "--refinement-sampler",
-    type=click.Choice(["flow", "langevin"]),
-    help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
-)
+@refinement_options
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option(
     "--threads",
@@ -87,12 +78,7 @@ def command(
             raise UserError(f"threads is {threads}, expected at least 1")
         torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
-    given_refinement: dict[str, Any] = {
-        "levels": refinement_levels,
-        "steps": refinement_steps,
-        "sampler": refinement_sampler,
-    }
-    refinement = replace(learned.refinement, **{k: v for k, v in given_refinement.items() if v is not None})
+    refinement = refinement_from(learned.refinement, refinement_levels, refinement_steps, refinement_sampler)
     n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
     settings = RunSettings(
         n_steps,

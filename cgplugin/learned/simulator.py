@@ -71,12 +71,12 @@ class Observation:
 class _Tile:
     """Successive systems that go through the networks together, or a single large one that does piece by piece.
 
-    The Dynamics GNN sees the graph of the present frame, the Score GNN the next one.
+    The Dynamics GNN sees the graph of the present frame, the Score GNN, where steps are refined, the next one.
     """
 
     beads: slice
     graph: BatchedGraph
-    next_graph: BatchedGraph
+    next_graph: BatchedGraph | None
     embedding: Tensor = field(repr=False)
     masses: Tensor = field(repr=False)
 
@@ -157,7 +157,7 @@ class LearnedSimulator:
                 _Tile(
                     slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
                     BatchedGraph(of_tile, cutoff, tensors[own]),
-                    BatchedGraph(of_tile, cutoff if score_cutoff is None else score_cutoff, tensors[own]),
+                    BatchedGraph(of_tile, score_cutoff or cutoff, tensors[own]) if self.refinement.levels else None,
                     torch.cat([embedded[id(cg)] for cg in self.systems[own]]),
                     torch.tensor(np.concatenate([cg.masses for cg in self.systems[own]]), dtype=torch.float32),
                 )
@@ -228,12 +228,12 @@ class LearnedSimulator:
         change = prediction.mean
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, networks.edges, normal[0])
-        if self.refinement.levels:
+        if (next_graph := tile.next_graph) is not None:
             moved_on = positions + state.displacements[tile.beads, 0]
 
             def estimate(tentative: Tensor, sigma: float) -> Tensor:
                 next_positions = moved_on + tentative.to(torch.float64)
-                networks = self._networks(tile, tile.next_graph, next_positions)
+                networks = self._networks(tile, next_graph, next_positions)
                 return networks.estimate_noise(prediction, tentative, sigma)
 
             change = refine(

@@ -1,7 +1,6 @@
 """All-atom ground truth: short MD of polymer electrolytes at their own density, a folder per system."""
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from cgplugin.systems.force_field import Dynamics
 from openmm_integration.ground_truth.md_jobs import Resources, integer_seed
 from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, Recording, steps_for
 from openmm_integration.ground_truth.spec_file import KIND_ENTRY
-from openmm_integration.ground_truth.system_folders import claim, recorded, write_dcd
+from openmm_integration.ground_truth.system_folders import claim, recorded, whole_folder, write_dcd
 from openmm_integration.ground_truth.worker_pool import Tell, run_jobs
 from openmm_integration.system_files import save_system
 
@@ -179,7 +178,7 @@ def _generate(job: _Job, tell: Tell) -> None:
     n_atoms = system.getNumParticles()
     with (
         recorded(job.out / f".{job.name}.positions", frames, spec.n_frames, n_atoms) as positions,
-        _whole_folder(job.out / job.name) as folder,
+        whole_folder(job.out / job.name) as folder,
     ):
         described = save_system(
             folder,
@@ -254,17 +253,3 @@ def _naming(system: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{system}: {error}") from error
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder that appears as ``folder`` if all goes well, and not at all otherwise."""
-    hidden = folder.parent / f".{folder.name}.partial"
-    # of a run that was killed
-    shutil.rmtree(hidden, ignore_errors=True)
-    try:
-        hidden.mkdir()
-        yield hidden
-        hidden.rename(folder)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)

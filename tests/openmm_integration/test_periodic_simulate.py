@@ -1,11 +1,7 @@
 """``cgplugin simulate`` of electrolytes: files with boxes, replicas in one batch, kills."""
 
 import json
-import random
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import MDAnalysis
@@ -16,6 +12,7 @@ from openmm import app, unit
 
 from cgplugin.systems.structure_files import Structure
 from tests.conftest import run_cli
+from tests.killed_runs import assert_same_files, kill_and_finish
 
 from .electrolytes import OPTIONS
 
@@ -64,23 +61,6 @@ def test_killed_runs_in_boxes_resume_to_the_same_bytes(
     assert alone.returncode == 0, alone.stderr
     words = [sys.executable, "-m", "cgplugin", "simulate", str(electrolyte_model), *map(str, options)]
     words += ["--out", str(tmp_path / "killed"), "--resume"]
-    dice = random.Random(0)
-    kills = 0
-    for _ in range(2):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        progress = tmp_path / "killed" / "progress.json"
-        before = progress.read_text() if progress.exists() else ""
-        while process.poll() is None and (not progress.exists() or progress.read_text() == before):
-            time.sleep(0.005)
-        time.sleep(dice.uniform(0, 0.1))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert kills >= 1
-    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    assert kill_and_finish(words, tmp_path / "killed" / "progress.json", times=2, longest_wait=0.1) >= 1
     for n in range(2):
-        for file in ("trajectory.dcd", "properties.csv", "topology.pdb", "mapping.json"):
-            a, b = ((tmp_path / which / "000" / f"replica-{n}" / file).read_bytes() for which in ("alone", "killed"))
-            # the header of a DCD file, and the first line of a PDB file, have the date
-            skip = {"trajectory.dcd": 300, "topology.pdb": 80}.get(file, 0)
-            assert a[skip:] == b[skip:], file
+        assert_same_files(tmp_path / "alone" / "000" / f"replica-{n}", tmp_path / "killed" / "000" / f"replica-{n}")

@@ -2,12 +2,8 @@
 
 import csv
 import json
-import random
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mdtraj
@@ -16,6 +12,7 @@ import pytest
 from openmm import app
 
 from tests.conftest import POLYMER, run_cli
+from tests.killed_runs import assert_same_files, kill_and_finish
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +80,11 @@ def test_killed_runs_resume_to_the_same_bytes(small_model: Path, tmp_path: Path)
     assert alone.returncode == 0, alone.stderr
     words = [sys.executable, "-m", "cgplugin", "simulate", str(small_model), *map(str, options)]
     words += ["--out", str(tmp_path / "killed"), "--resume"]
-    dice = random.Random(0)
-    kills = 0
-    for _ in range(3):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        progress = tmp_path / "killed" / "progress.json"
-        before = progress.read_text() if progress.exists() else ""
-        while process.poll() is None and (not progress.exists() or progress.read_text() == before):
-            time.sleep(0.005)
-        time.sleep(dice.uniform(0, 0.4))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert kills >= 2
-    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    assert kill_and_finish(words, tmp_path / "killed" / "progress.json", times=3, longest_wait=0.4) >= 2
     for name in ("000", "001"):
-        for file in ("trajectory.dcd", "properties.csv", "topology.pdb", "mapping.json"):
-            a, b = ((tmp_path / which / name / file).read_bytes() for which in ("alone", "killed"))
-            # the header of a DCD file, and the first line of a PDB file, have the date
-            skip = {"trajectory.dcd": 300, "topology.pdb": 80}.get(file, 0)
-            assert a[skip:] == b[skip:], file
-            if file == "trajectory.dcd":
-                assert a[:80] == b[:80]
+        assert_same_files(tmp_path / "alone" / name, tmp_path / "killed" / name)
+        headers = [(tmp_path / which / name / "trajectory.dcd").read_bytes()[:80] for which in ("alone", "killed")]
+        assert headers[0] == headers[1]
 
 
 def test_longer_time_extends_a_run(run: Path, small_model: Path, polymer_data: Path, tmp_path: Path) -> None:

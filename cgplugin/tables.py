@@ -39,6 +39,11 @@ def markdown_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def or_dash(value: float, pattern: str) -> str:
+    """A number in a format, or a dash where it is not known."""
+    return pattern.format(value) if math.isfinite(value) else "-"
+
+
 def without_nan(value: Any) -> Any:
     """The same nested content with null in place of numbers that are not finite, as JSON wants it."""
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """What all baselines have in common: structures with the property to learn, and the question that they answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -72,6 +72,22 @@ class StructureBaseline(Protocol):
     def to_content(self) -> dict[str, Any]:
         """Tensors, numbers and text that say everything about the trained baseline."""
         ...
+
+
+class HasUnits(Protocol):
+    """A baseline of any property."""
+
+    @property
+    def units(self) -> Units:
+        """Unit system of the training data."""
+        ...
+
+
+def check_units(baselines: Mapping[str, HasUnits], units: Units) -> None:
+    """Raise a `UserError` that names the first baseline in other units than a model's."""
+    for name, baseline in baselines.items():
+        if baseline.units != units:
+            raise UserError(f"the baseline {name} is in units {baseline.units!r}, the model in {units!r}")
 
 
 def positive_deviations(values: Array) -> Array:

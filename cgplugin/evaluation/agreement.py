@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from cgplugin.tables import or_dash
+
 Array = NDArray[np.float64]
 
 MINIMUM_SYSTEMS = 3
@@ -24,6 +26,13 @@ class Estimate:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+    def text(self, pattern: str, interval: bool) -> str:
+        """The number in a format, with its interval in brackets where that is wanted and known; a dash for NaN."""
+        number = or_dash(self.value, pattern)
+        if not interval or not math.isfinite(self.low):
+            return number
+        return f"{number} ({pattern.format(self.low)} to {pattern.format(self.high)})"
 
 
 def r2(truth: ArrayLike, prediction: ArrayLike, axis: int = -1) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cgplugin.files import write_json, write_text
 from cgplugin.observables.statistics import value_and_error
-from cgplugin.tables import aligned_text, csv_text, markdown_text, without_nan
+from cgplugin.tables import aligned_text, csv_text, markdown_text, or_dash, without_nan
 from cgplugin.units import length_unit, time_unit
 
 from .agreement import Estimate
@@ -130,7 +130,7 @@ def _tables(evaluation: ElectrolyteEvaluation, intervals: bool) -> list[tuple[st
     header = ["pair", "method", *_headings(_RDF_COLUMNS)]
     tables.append((f"Radial distribution, first peak ({length})", header, _rows(evaluation, _RDF_COLUMNS, intervals)))
     header = ["", "method", *_headings(_RUN_COLUMNS), "core-s per system"]
-    costs = {method.name: _or_dash(method.core_seconds, "{:.3g}") for method in evaluation.methods}
+    costs = {method.name: or_dash(method.core_seconds, "{:.3g}") for method in evaluation.methods}
     rows = [[*row, costs[row[1]]] for row in _rows(evaluation, _RUN_COLUMNS, intervals)]
     tables.append(("Collisions, averages and drift (all as ratios), and cost", header[1:], [row[1:] for row in rows]))
     return tables
@@ -156,22 +156,11 @@ def _rows(
                 continue
             known = {quantity: method.statistics(quantity, subject) for quantity in own}
             cells = [
-                _written(known[quantity][statistic], pattern, intervals) if quantity in known else "-"
+                known[quantity][statistic].text(pattern, intervals) if quantity in known else "-"
                 for (quantity, statistic), (_, pattern) in columns.items()
             ]
             rows.append([subject, method.name, *cells])
     return rows
-
-
-def _written(number: Estimate, pattern: str, interval: bool) -> str:
-    text = _or_dash(number.value, pattern)
-    if not interval or not math.isfinite(number.low):
-        return text
-    return f"{text} ({pattern.format(number.low)} to {pattern.format(number.high)})"
-
-
-def _or_dash(value: float, pattern: str) -> str:
-    return pattern.format(value) if math.isfinite(value) else "-"
 
 
 def _with_error(item: Measurement) -> str:

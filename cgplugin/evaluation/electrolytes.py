@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cgplugin.baselines.diffusivity import DiffusivityBaseline
-from cgplugin.errors import UserError
+from cgplugin.baselines.structure_property import check_units
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.units import Units
 
@@ -145,9 +145,7 @@ def evaluate_electrolytes(
     UserError
         If a file is damaged, or a baseline does not know a system.
     """
-    for name, baseline in baselines.items():
-        if baseline.units != model.units:
-            raise UserError(f"the baseline {name} is in units {baseline.units!r}, the model in {model.units!r}")
+    check_units(baselines, model.units)
     systems: list[SystemSamples] = []
     rows: dict[str, list[tuple[Comparison, ...] | None]] = {name: [] for name in (*simulated, SHORT_MD, HALVES)}
     learned: dict[str, list[LearnedPath]] = {name: [] for name in simulated}

@@ -11,7 +11,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from cgplugin.analysis.trajectory_folders import find_folders
-from cgplugin.baselines.structure_property import StructureBaseline
+from cgplugin.baselines.structure_property import StructureBaseline, check_units
 from cgplugin.coarse_graining.coarse_trajectory import coarsen_trajectory
 from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.errors import UserError
@@ -299,9 +299,7 @@ def evaluate(
     UserError
         If a file is damaged, or a baseline does not know a system.
     """
-    for name, baseline in baselines.items():
-        if baseline.units != model.units:
-            raise UserError(f"the baseline {name} is in units {baseline.units!r}, the model in {model.units!r}")
+    check_units(baselines, model.units)
     rows: dict[str, list[Prediction | None]] = {LEARNED: [], SHORT_MD: [], HALVES: []}
     systems = []
     for reference in tqdm(references, unit="system", desc="comparing", disable=not progress):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from cgplugin.training.data import with_force_field_nearby
 from cgplugin.units import time_unit
 
 from .reference import PeriodicReference, Reference, segments_of_run
+
+Kind = TypeVar("Kind", bound=Reference)
 
 Array = NDArray[np.float64]
 
@@ -150,10 +152,7 @@ def load_chains(
         Also if they have boxes.
     """
     found = load_references(directories, conventions=conventions, interval=interval, progress=progress)
-    result = [reference for reference in found if isinstance(reference, ReferenceSystem)]
-    if not result:
-        raise UserError(f"{found[0].path}: has a periodic box: Rg^2 is a property of chains without one")
-    return result
+    return _all_of(ReferenceSystem, found, "has a periodic box: Rg^2 is a property of chains without one")
 
 
 def load_electrolytes(
@@ -171,9 +170,14 @@ def load_electrolytes(
         Also if they have none.
     """
     found = load_references(directories, conventions=conventions, interval=interval, progress=progress)
-    result = [reference for reference in found if isinstance(reference, PeriodicReference)]
+    return _all_of(PeriodicReference, found, "has no periodic box: diffusivities are compared of systems with one")
+
+
+def _all_of(kind: type[Kind], found: Sequence[Reference], otherwise: str) -> list[Kind]:
+    """References of one kind; `load_references` never mixes them."""
+    result = [reference for reference in found if isinstance(reference, kind)]
     if not result:
-        raise UserError(f"{found[0].path}: has no periodic box: diffusivities are compared of systems with one")
+        raise UserError(f"{found[0].path}: {otherwise}")
     return result
 
 

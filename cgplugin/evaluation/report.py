@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cgplugin.files import write_json, write_text
-from cgplugin.tables import aligned_text, csv_text, markdown_text, without_nan
+from cgplugin.tables import aligned_text, csv_text, markdown_text, or_dash, without_nan
 from cgplugin.units import length_unit, time_unit
 
-from .agreement import Estimate
 from .evaluate import HALVES, LEARNED, Evaluation, Method
 
 COLUMNS = {
@@ -115,22 +114,11 @@ def _row(method: Method, intervals: bool) -> list[str]:
     simulated = method.n_runs > 0
     return [
         method.name,
-        *(_written(numbers[key], pattern, intervals) for key, (_, pattern) in COLUMNS.items()),
-        _or_dash(method.longest_bond, "{:.2f}"),
+        *(numbers[key].text(pattern, intervals) for key, (_, pattern) in COLUMNS.items()),
+        or_dash(method.longest_bond, "{:.2f}"),
         f"{method.n_stretched} of {method.n_runs}" if simulated else "-",
-        _or_dash(method.core_seconds, "{:.3g}"),
+        or_dash(method.core_seconds, "{:.3g}"),
     ]
-
-
-def _written(number: Estimate, pattern: str, interval: bool) -> str:
-    text = _or_dash(number.value, pattern)
-    if not interval or not math.isfinite(number.low):
-        return text
-    return f"{text} ({pattern.format(number.low)} to {pattern.format(number.high)})"
-
-
-def _or_dash(value: float, pattern: str) -> str:
-    return pattern.format(value) if math.isfinite(value) else "-"
 
 
 def _systems_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
@@ -151,8 +139,8 @@ def _systems_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
         if own is None:
             row += ["-"] * 5
         else:
-            row += [_or_dash(own.true_relaxation, "{:.1f}"), _or_dash(own.relaxation, "{:.1f}")]
-            row += [_or_dash(own.surface_divergence, "{:.3f}"), f"{own.longest_bond:.2f}"]
+            row += [or_dash(own.true_relaxation, "{:.1f}"), or_dash(own.relaxation, "{:.1f}")]
+            row += [or_dash(own.surface_divergence, "{:.3f}"), f"{own.longest_bond:.2f}"]
             row.append(f"{own.n_stretched} of {own.n_runs}")
         rows.append(row)
     return header, rows

@@ -197,33 +197,29 @@ class WindowDataset(Dataset[Batch]):
         displacements = np.ascontiguousarray(moved[:, -2::-1].transpose(0, 2, 1, 3))
         target = moved[:, -1] - moved[:, -2]
         present, future = frames[:, -2], frames[:, -1]
-        edges = self._edges(request.system, windows[:, -2], present, self.cutoff)
-        n_beads = windows.shape[0] * windows.shape[2]
-        vectors = {"target": target}
-        noisy_edges, sigma = edges, np.empty(0)
+        n_windows, _, n_beads, _ = windows.shape
+        vectors, graphs = {"target": target}, [self._edges(request.system, windows[:, -2], present, self.cutoff)]
         if len(self.levels):
             normal = random.standard_normal(target.shape)
-            sigma = random.choice(self.levels, size=len(frames))
+            sigma = random.choice(self.levels, size=n_windows)
             noise = sigma[:, None, None] * normal
-            noisy_edges = self._edges(request.system, windows[:, -1] + noise, future, self.score_cutoff)
             vectors |= {"change": target + noise, "normal": normal}
+            graphs.append(self._edges(request.system, windows[:, -1] + noise, future, self.score_cutoff))
+            level = torch.tensor(sigma.repeat(n_beads), dtype=torch.float32)
         if self.augmentation.rotate:
-            turns = Rotation.random(len(frames), rng=random).as_matrix()
+            turns = Rotation.random(n_windows, rng=random).as_matrix()
             displacements = np.einsum("wab,wnkb->wnka", turns, displacements)
             vectors = {name: np.einsum("wab,wnb->wna", turns, value) for name, value in vectors.items()}
-            edges, noisy_edges = (_turned(item, turns, windows.shape[2]) for item in (edges, noisy_edges))
-        tensors = {
-            name: torch.tensor(value.reshape(n_beads, 3), dtype=torch.float32) for name, value in vectors.items()
-        }
-        level = torch.tensor(sigma.repeat(windows.shape[2]), dtype=torch.float32)
-        noisy = NoisyTarget(tensors["change"], tensors["normal"], level, *noisy_edges) if len(self.levels) else None
+            graphs = [_turned(edges, turns, n_beads) for edges in graphs]
+        tensors = {name: torch.tensor(value.reshape(-1, 3), dtype=torch.float32) for name, value in vectors.items()}
+        noisy = NoisyTarget(tensors["change"], tensors["normal"], level, *graphs[1]) if len(self.levels) else None
         return Sample(
             request.system,
-            len(frames),
-            torch.tensor(displacements.reshape(n_beads, self.n_history, 3), dtype=torch.float32),
+            n_windows,
+            torch.tensor(displacements.reshape(-1, self.n_history, 3), dtype=torch.float32),
             tensors["target"],
-            torch.tensor(trajectory.internal_rg2[future].reshape(n_beads), dtype=torch.float32),
-            edges,
+            torch.tensor(trajectory.internal_rg2[future].reshape(-1), dtype=torch.float32),
+            graphs[0],
             noisy,
         )
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.coarse_graining.drift import without_drift
 from cgplugin.errors import UserError
 from cgplugin.evaluation.bead_paths import whole_run
 from cgplugin.evaluation.reference import PeriodicReference, comparable_species
-from cgplugin.observables.centres import without_drift
 from cgplugin.observables.diffusion import DisplacementAccumulator
 from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.systems.species import ParticleSpecies

@@ -12,6 +12,7 @@ from cgplugin.errors import UserError
 from cgplugin.systems.periodic import MoleculeMender, unwrap
 
 from .coarsening import CoarseGraining
+from .drift import drifts, without_drift
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def coarsen_frames(
         yield FrameBlock(beads, block.box_vectors), cg.internal_rg2(fine)
 
 
-def coarsen_trajectory(cg: CoarseGraining, trajectory: FineTrajectory, scratch: Path | None = None) -> CoarseTrajectory:
+def coarsen_trajectory(
+    cg: CoarseGraining, trajectory: FineTrajectory, scratch: Path | None = None, *, keep_drift: bool = True
+) -> CoarseTrajectory:
     """Read a fine trajectory, a block at a time, into the path of its beads.
 
     Parameters
@@ -133,6 +136,8 @@ def coarsen_trajectory(cg: CoarseGraining, trajectory: FineTrajectory, scratch: 
     trajectory : FineTrajectory
     scratch : Path, optional
         Where given, the result is written there (two ``.npy`` files) and memory-mapped, so that it need not fit in memory.
+    keep_drift : bool
+        If False, the centre of mass of several molecules in a box stays where it is in the first frame; see `drift`.
 
     Raises
     ------
@@ -148,9 +153,12 @@ def coarsen_trajectory(cg: CoarseGraining, trajectory: FineTrajectory, scratch: 
     blocks = coarsen_frames(cg, trajectory.blocks(), unwrapped=trajectory.unwrapped, source=trajectory.source)
     for block, internal_rg2 in blocks:
         if n_done == 0:
-            origin = block.positions[0].mean(axis=0)
+            origin = cg.masses @ block.positions[0] / cg.masses.sum()
         part = slice(n_done, n_done + len(block.positions))
-        positions[part] = block.positions - origin
+        relative = block.positions - origin
+        if not keep_drift and drifts(cg, block.box_vectors):
+            relative = without_drift(relative, cg.masses)
+        positions[part] = relative
         internal[part] = internal_rg2
         if block.box_vectors is not None:
             boxes.append(block.box_vectors)

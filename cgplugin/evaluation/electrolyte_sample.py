@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.observables.centres import without_drift
+from cgplugin.coarse_graining.drift import without_drift
 from cgplugin.observables.chains import squared_radii_of_gyration
 from cgplugin.observables.collisions import CollisionAccumulator
 from cgplugin.observables.electrolyte import FROM_FIRST_FRAMES, ElectrolyteObservables, electrolyte_observables

@@ -1,4 +1,4 @@
-"""Centres of mass of molecules, and the drift of the whole system."""
+"""Centres of mass of molecules."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,9 +32,3 @@ class CentresOfMass:
     def __call__(self, positions: Array) -> Array:
         """Centres, shape (n_groups, 3), of positions (n, 3) in nm, groups whole."""
         return np.asarray(self._average @ positions)
-
-
-def without_drift(positions: Array, masses: Array) -> Array:
-    """Positions (n, 3) relative to their common centre of mass, whose motion is no diffusion of one species in another."""
-    relative: Array = positions - (masses / masses.sum()) @ positions
-    return relative

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cgplugin.coarse_graining.drift import without_drift
 from cgplugin.errors import UserError
 from cgplugin.files import read_json, write_json
 from cgplugin.systems.periodic import box_heights
 from cgplugin.systems.species import ParticleSpecies
 from cgplugin.tables import without_nan
 
-from .centres import CentresOfMass, without_drift
+from .centres import CentresOfMass
 from .collisions import REFERENCE_RATE, CollisionAccumulator, Collisions, collision_distances
 from .diffusion import Diffusivity, DisplacementAccumulator, MeanSquaredDisplacements, transference_number
 from .ion_pairs import IonPairAccumulator, IonPairs

@@ -116,7 +116,7 @@ def load_data(
     scratch: Path | None = None,
     progress: bool = False,
 ) -> list[CoarseTrajectory]:
-    """Read and coarse-grain trajectories.
+    """Read and coarse-grain trajectories, without the drift of several molecules in a box.
 
     Parameters
     ----------
@@ -146,5 +146,5 @@ def load_data(
         cg = coarsen(structure.system, atoms_per_bead, partition_seed)
         held += 16 * trajectory.n_frames * cg.n_beads
         mapped = scratch / f"{number:06d}" if scratch is not None and held > MEMORY_LIMIT else None
-        result.append(coarsen_trajectory(cg, trajectory, mapped))
+        result.append(coarsen_trajectory(cg, trajectory, mapped, keep_drift=False))
     return result

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cgplugin import UserError
-from cgplugin.observables.centres import CentresOfMass, without_drift
+from cgplugin.coarse_graining.drift import without_drift
+from cgplugin.observables.centres import CentresOfMass
 from cgplugin.observables.diffusion import (
     Diffusivity,
     DisplacementAccumulator,

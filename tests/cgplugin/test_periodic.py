@@ -1,10 +1,12 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cgplugin import MolecularSystem, UserError
-from cgplugin.coarse_graining.coarse_trajectory import FrameBlock, coarsen_frames
+from cgplugin.coarse_graining.coarse_trajectory import FrameBlock, coarsen_frames, coarsen_trajectory
 from cgplugin.coarse_graining.coarsening import coarsen
 from cgplugin.systems.periodic import MoleculeMender, minimum_image, reduce_box_vectors, unwrap
 from tests.conftest import chain
@@ -97,3 +99,39 @@ def test_unwrapped_atoms_in_another_image_do_not_stretch_their_molecule() -> Non
         )
     )
     np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected), atol=1e-9)
+
+
+class WanderingBox:
+    """Two rigid molecules that move with a common drift, and against each other."""
+
+    source, n_frames, interval, unwrapped = "run.dcd", 30, 1.0, True
+
+    def __init__(self, boxed: bool) -> None:
+        random = np.random.default_rng(7)
+        self.drift = random.normal(0, 1, size=(30, 1, 3)).cumsum(axis=0)
+        self.apart = random.normal(0, 0.1, size=(30, 2, 3)).cumsum(axis=0)
+        # equal masses: what is against each other leaves the centre of mass alone
+        self.apart -= self.apart.mean(axis=1, keepdims=True)
+        self.boxes = np.broadcast_to(10 * np.eye(3), (30, 3, 3)) if boxed else None
+
+    def blocks(self) -> Iterator[FrameBlock]:
+        x = self.drift + self.apart
+        for part in (slice(0, 11), slice(11, 30)):
+            yield FrameBlock(x[part], None if self.boxes is None else self.boxes[part])
+
+
+@pytest.mark.parametrize(("boxed", "keep", "gone"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_drift_of_a_box_is_not_learned(boxed: bool, keep: bool, gone: bool) -> None:
+    run = WanderingBox(boxed)
+    ions = coarsen(MolecularSystem(("Li", "Cl"), np.ones(2), np.empty((0, 2), dtype=np.int64), ()), 1)
+    path = coarsen_trajectory(ions, run, keep_drift=keep)
+    moved = path.positions - path.positions[:1]
+    expected = run.apart - run.apart[0] + (0 if gone else run.drift - run.drift[0])
+    np.testing.assert_allclose(moved, expected, atol=1e-5)
+
+
+def test_a_single_chain_in_a_box_keeps_its_diffusion() -> None:
+    cg = coarsen(chain(2), 1)
+    path = coarsen_trajectory(cg, run := WanderingBox(boxed=True), keep_drift=False)
+    truth = run.drift + run.apart
+    np.testing.assert_allclose(path.positions[-1] - path.positions[0], truth[-1] - truth[0], atol=1e-5)

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import weakref
 from collections.abc import Callable
 
@@ -35,8 +36,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
     If positions are changed by hand, the displacements are kept: right after a shift of the whole system, and forgotten by
     the dynamics within ``n_history`` steps otherwise.
 
-    Energies are not defined in a learned simulation, and the kinetic energy of the velocities here is not thermal:
-    the temperature of a ``StateDataReporter`` has no meaning.
+    Displacements per step are no thermal velocities. The kinetic energy is therefore zero, and the temperature not defined:
+    a ``StateDataReporter`` writes nan. The potential energy is that of the forces in the System.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         # (A constant NaN such as 0/0 would send OpenMM's optimiser of expressions into an endless loop.)
         self.addGlobalVariable("without_model", -1)
         self.addComputePerDof("x", "x*sqrt(without_model)")
+        # The velocities are displacements per step, and half m v^2 of them would look like a thermal energy.
+        self.setKineticEnergyExpression("0")
         self._context: weakref.ref[openmm.Context] | None = None
         self._state: LearnedState | None = None
 
@@ -107,6 +110,10 @@ class LearnedIntegrator(openmm.CustomIntegrator):
                 observer(observation)
             state = observation.state
         self._write(context, state, steps)
+
+    def computeSystemTemperature(self) -> unit.Quantity:  # noqa: N802 (StateDataReporter asks for it)
+        """NaN: the velocities are no thermal ones."""
+        return math.nan * unit.kelvin
 
     def set_history(self, frames: ArrayLike) -> None:
         """Set positions and displacements of the Context from frames one learned time step apart.

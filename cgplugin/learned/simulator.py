@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
 
+from .devices import HOST, choose_device, model_on
 from .learned_model import LearnedModel
 from .network_calls import Networks, PieceByPiece, WholeGraph
 from .refinement import Refinement, refine
@@ -50,6 +51,10 @@ class LearnedState:
     displacements: Tensor = field(repr=False)
     step: int = 0
 
+    def to(self, device: torch.device) -> "LearnedState":
+        """The same state with its tensors on a device."""
+        return LearnedState(self.positions.to(device), self.displacements.to(device), self.step)
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -66,12 +71,17 @@ class Observation:
     state: LearnedState
     internal_rg2: Tensor
 
+    def to(self, device: torch.device) -> "Observation":
+        """The same with its tensors on a device."""
+        return Observation(self.state.to(device), self.internal_rg2.to(device))
+
 
 @dataclass(frozen=True)
 class _Tile:
     """Successive systems that go through the networks together, or a single large one that does piece by piece.
 
-    The Dynamics GNN sees the graph of the present frame, the Score GNN, where steps are refined, the next one.
+    The Dynamics GNN sees the graph of the present frame, the Score GNN, where steps are refined, the next one. Graphs are
+    on the host, where neighbours are searched; embedding and masses are where the networks run.
     """
 
     beads: slice
@@ -104,11 +114,13 @@ class LearnedSimulator:
         Box of each system, nm.
     refinement : Refinement, optional
         By default what the model says.
+    device : str or torch.device
+        Where the networks run and the state is kept: see `cgplugin.learned.devices.choose_device`, and `to`.
 
     Raises
     ------
     UserError
-        If a system does not fit the model.
+        If a system does not fit the model, or there is no such device.
     """
 
     def __init__(
@@ -119,6 +131,7 @@ class LearnedSimulator:
         seed: int = 0,
         box_vectors: Sequence[ArrayLike | None] | None = None,
         refinement: Refinement | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
         if not systems:
             raise UserError("there is no system to simulate")
@@ -164,6 +177,32 @@ class LearnedSimulator:
             )
         bonds = [cg.bonds + offset for cg, offset in zip(self.systems, offsets[:-1], strict=True)]
         self._bonds = torch.tensor(np.concatenate(bonds).T.copy(), dtype=torch.int64)
+        self._philox = np.random.Philox(key=(0, 0))
+        self._unused = self._philox.state
+        self._generator = np.random.Generator(self._philox)
+        self.device = HOST
+        self.to(device)
+
+    def to(self, device: str | torch.device) -> "LearnedSimulator":
+        """Go on on another device, in place; states may come from anywhere.
+
+        The noise is the same on every device: it is drawn on the host, 12 bytes per bead and set of normal numbers. Neighbours
+        are searched on the host, and the networks' float32 sums depend on the device in the last bits.
+
+        Raises
+        ------
+        UserError
+            If there is no such device.
+        """
+        chosen = choose_device(device)
+        if chosen != self.device:
+            self.model = model_on(self.model, chosen)
+            self._tiles = [
+                replace(tile, embedding=tile.embedding.to(chosen), masses=tile.masses.to(chosen))
+                for tile in self._tiles
+            ]
+            self.device = chosen
+        return self
 
     def start(self, frames: Sequence[ArrayLike]) -> LearnedState:
         """State from the first frames of every system.
@@ -194,28 +233,34 @@ class LearnedSimulator:
             parts.append(array)
         joined = np.concatenate(parts, axis=1)
         moved = np.diff(joined, axis=0)[::-1].transpose(1, 0, 2)
-        return LearnedState(torch.tensor(joined[-1]), torch.tensor(moved.copy()), 0)
+        return LearnedState(torch.tensor(joined[-1]), torch.tensor(moved.copy()), 0).to(self.device)
 
-    def step(self, state: LearnedState) -> Observation:
+    def step(self, state: LearnedState, force: Tensor | None = None) -> Observation:
         """Advance by one learned time step.
+
+        Parameters
+        ----------
+        state : LearnedState
+        force : Tensor, shape (n_beads, 3), optional
+            External force on each bead at the present positions over kT, 1/nm. It adds `_drift` to the predicted mean.
 
         Raises
         ------
         SimulationDivergedError
             If a position is no longer finite.
         """
-        return self.advance(state, self.normal(state.step))
+        return self.advance(state, self.normal(state.step), force)
 
+    @torch.inference_mode()
     def advance(self, state: LearnedState, normal: Tensor) -> Observation:
         """Advance by one learned time step with given noise; see `normal`, and `step` for what is raised."""
+        state, normal = state.to(self.device), normal.to(self.device)
         self._check_finite(state.positions, state.step)
         parts = [self._advance_tile(tile, state, normal[:, tile.beads]) for tile in self._tiles]
-        change = torch.cat([part[0] for part in parts])
-        internal_rg2 = torch.cat([part[1] for part in parts])
-        with torch.inference_mode():
-            latest = state.displacements[:, 0] + change.to(torch.float64)
-            positions = state.positions + latest
-            displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
+        change, internal_rg2 = (of_tiles[0] if len(parts) == 1 else torch.cat(of_tiles) for of_tiles in zip(*parts))
+        latest = state.displacements[:, 0] + change.to(torch.float64)
+        positions = state.positions + latest
+        displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
         self._check_finite(positions, state.step + 1)
         return Observation(LearnedState(positions, displacements, state.step + 1), internal_rg2)
 
@@ -242,20 +287,24 @@ class LearnedSimulator:
         return change, prediction.internal_rg2
 
     def _networks(self, tile: _Tile, graph: BatchedGraph, positions: Tensor) -> Networks:
-        edges = graph.edges(positions)
+        on_host = positions.to(HOST)
+        edges = graph.edges(on_host)
         if tile.is_large:
-            return PieceByPiece(self.model, edges, positions, graph.boxes[0], PIECE_BEADS)
+            return PieceByPiece(self.model, edges, on_host, graph.boxes[0], PIECE_BEADS)
         return WholeGraph(self.model, edges)
 
     def normal(self, step: int) -> Tensor:
         """Standard normal numbers of a step, shape (1 + n_normal, n_beads, 3): of the prediction, then of the refinement."""
-        generator = np.random.Generator(np.random.Philox(key=(self.seed % 2**64, step)))
+        # as of a new generator with this key, which would take five times as long to make
+        self._unused["state"]["key"] = np.array([self.seed % 2**64, step], dtype=np.uint64)
+        self._philox.state = self._unused
         shape = (1 + self.refinement.n_normal, self.n_beads, 3)
-        return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+        return torch.from_numpy(self._generator.standard_normal(shape, dtype=np.float32))
 
     def longest_bonds(self, state: LearnedState) -> NDArray[np.float64]:
         """Longest CG bond of each system, nm; zero where there is none."""
-        lengths = (state.positions[self._bonds[0]] - state.positions[self._bonds[1]]).norm(dim=1).numpy()
+        positions = state.positions.to(HOST)
+        lengths = (positions[self._bonds[0]] - positions[self._bonds[1]]).norm(dim=1).numpy()
         counts = np.cumsum([0, *(len(cg.bonds) for cg in self.systems)])
         return np.array([lengths[a:b].max(initial=0.0) for a, b in itertools.pairwise(counts)])
 
@@ -272,11 +321,10 @@ class LearnedSimulator:
 
 def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
     """F xi; see `cgplugin.networks.dynamics.Prediction`."""
-    with torch.inference_mode():
-        mixed = edges.kinds.nonzero().squeeze(1)
-        sender, receiver = edges.pairs.index_select(1, mixed)
-        mixing = prediction.mixing.index_select(0, mixed).unsqueeze(1)
-        return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
+    mixed = edges.kinds.nonzero().squeeze(1)
+    sender, receiver = edges.pairs.index_select(1, mixed).to(normal.device)
+    mixing = prediction.mixing.index_select(0, mixed.to(normal.device)).unsqueeze(1)
+    return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

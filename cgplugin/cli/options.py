@@ -110,7 +110,7 @@ def refinement_options(function: Command) -> Command:
         click.option(
             "--refinement-sampler",
             type=click.Choice(["flow", "langevin"]),
-            help="flow: deterministic, few evaluations; langevin: as in the paper. [as the model says]",
+            help="flow: few evaluations; langevin: as in the paper. [as the model says]",
         ),
     )
     for option in reversed(options):

@@ -31,8 +31,8 @@ class Refinement:
     step_size : float
         Of the Langevin steps, in units of the level's variance (epsilon / sigma_L^2 in Song and Ermon, 2019, algorithm 1).
     sampler : str
-        ``langevin``: annealed Langevin dynamics, as in the paper. ``flow``: the deterministic map between the Gaussian that
-        the Dynamics GNN predicts and the true distribution; draws no random numbers and takes few evaluations of the network.
+        ``langevin``: annealed Langevin dynamics, as in the paper. ``flow``: noise of the highest level is added to the
+        prediction, and the probability flow takes it away again; few evaluations of the network.
     skip : int
         How many of the highest levels of the Score GNN ``flow`` leaves out. With few levels, where to begin decides how far
         beads that are too close are moved apart.
@@ -63,7 +63,9 @@ class Refinement:
     @property
     def n_normal(self) -> int:
         """Sets of normal numbers that a refined step takes."""
-        return self.levels * self.steps if self.sampler == "langevin" else 0
+        if self.sampler == "flow":
+            return min(self.levels, 1)
+        return self.levels * self.steps
 
 
 def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
@@ -111,7 +113,7 @@ def refine(
         return change
     if refinement.sampler == "flow":
         chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
-        return _flow(change, prediction, estimate, [levels[i] for i in chosen])
+        return _flow(change, prediction, estimate, [levels[i] for i in chosen], normal[0])
     return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
 
 
@@ -132,14 +134,19 @@ def _anneal(
     return change - levels[-1] * estimate(change, levels[-1])
 
 
-def _flow(change: Tensor, prediction: Prediction, estimate: NoiseEstimate, levels: Sequence[float]) -> Tensor:
+def _flow(
+    change: Tensor, prediction: Prediction, estimate: NoiseEstimate, levels: Sequence[float], normal: Tensor
+) -> Tensor:
     """Probability flow from the predicted Gaussian to the true distribution (Song et al., 2021, section 4.3).
 
-    With noise of level s the flow is dx/ds = z(x, s), the expected noise. A Gaussian N(m, c^2) has z = s (x - m) / (c^2 + s^2),
-    which leaves u = (x - m) / sqrt(c^2 + s^2) where it is. In u, only what the truth differs from the prediction is left to
-    integrate: du/ds = (z - s (x - m) / (c^2 + s^2)) / sqrt(c^2 + s^2), from the highest level, where noise hides the difference,
-    to zero. Heun's method, two evaluations of the network for each level but the lowest, from which an Euler step leads to
-    zero.
+    With noise of the highest level the predicted distribution and the true one are alike. The flow dx/ds = z(x, s), the expected
+    noise, leads from there to the true one without noise. Independent beads N(m, c^2) have z = s (x - m) / (c^2 + s^2), which
+    leaves u = (x - m) / sqrt(c^2 + s^2) where it is. In u, only what the truth differs from that is left to
+    integrate: du/ds = (z - s (x - m) / (c^2 + s^2)) / sqrt(c^2 + s^2). Heun's method, two evaluations of the network for
+    each level but the lowest, from which an Euler step leads to zero.
+
+    The noise is drawn, and not had by stretching what was predicted to the width with noise: that would stretch the
+    correlations along a chain as well, and its slow modes would move too far.
     """
     mean, variance = prediction.mean, prediction.scale.square()
 
@@ -150,7 +157,7 @@ def _flow(change: Tensor, prediction: Prediction, estimate: NoiseEstimate, level
         c = width(sigma)
         return estimate(mean + c * u, sigma) / c - sigma * u / c.square()
 
-    u = (change - mean) / width(0.0)
+    u = (change + levels[0] * normal - mean) / width(levels[0])
     for sigma, lower in zip(levels, [*levels[1:], 0.0], strict=True):
         first = slope(u, sigma)
         ahead = u + (lower - sigma) * first

@@ -49,7 +49,7 @@ class TrainingOptions:
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
     refinement_steps: int = _option(1, "and Langevin steps at each of them,")
     refinement_sampler: Literal["flow", "langevin"] = _option(
-        "flow", "flow: deterministic, few evaluations; langevin: annealed Langevin dynamics, as in the paper."
+        "flow", "flow: probability flow, few evaluations; langevin: annealed Langevin dynamics, as in the paper."
     )
     refinement_skip: int = _option(0, "Highest noise levels that flow leaves out.")
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")

@@ -51,20 +51,43 @@ def prediction(mean: torch.Tensor, scale: torch.Tensor) -> Prediction:
 
 
 def test_flow_leaves_what_is_gaussian() -> None:
-    # beads of different spreads, between the levels and beyond them: whatever the levels, nothing is to be moved
+    # beads of different spreads, between the levels and beyond them: whatever the levels, noise is added to what was drawn
+    # and the sum brought back to the width of the prediction
     mean, spread = torch.randn(50, 3, dtype=torch.float64), torch.tensor([[0.05, 0.5, 3.0]], dtype=torch.float64)
     change = mean + spread * torch.randn(50, 3, dtype=torch.float64)
     given = prediction(mean, spread.expand(50, 3))
-    for n_levels in (1, 2, 5):
+    normal = torch.randn(1, 50, 3, dtype=torch.float64)
+    expected = mean + spread * (change + normal[0] - mean) / (spread**2 + 1.0) ** 0.5
+    for n_levels in (2, 5):
         refined = refine(
             change,
             given,
             lambda x, s: s * (x - mean) / (spread**2 + s**2),
             (1.0, 0.5, 0.3, 0.2, 0.1),
             Refinement(n_levels, sampler="flow"),
-            torch.empty(0, 50, 3),
+            normal,
         )
-        torch.testing.assert_close(refined, change)
+        torch.testing.assert_close(refined, expected)
+
+
+def test_flow_keeps_the_correlations_of_a_chain() -> None:
+    # bonded noise scale F xi of a chain of six, whose sum moves further than six independent beads: with the exact expected
+    # noise, sigma (F F^T + sigma^2)^-1 x, the covariance must come out as it went in
+    random = np.random.default_rng(11)
+    along = np.eye(6) + 0.45 * (np.eye(6, k=1) + np.eye(6, k=-1))
+    covariance = along @ along.T
+    drawn = torch.from_numpy(random.standard_normal((20_000, 6)) @ along.T)
+    normal = torch.from_numpy(random.standard_normal((1, 20_000, 6)))
+
+    def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return sigma * x @ torch.from_numpy(np.linalg.inv(covariance + sigma**2 * np.eye(6)))
+
+    scale = torch.from_numpy(np.sqrt(np.diag(covariance))).expand(20_000, 6)
+    levels = tuple(np.geomspace(1.6, 0.1, 12).tolist())
+    given = prediction(torch.zeros_like(drawn), scale)
+    refined = refine(drawn, given, estimate, levels, Refinement(12, sampler="flow"), normal).numpy()
+    values, modes = np.linalg.eigh(covariance)
+    np.testing.assert_allclose((refined @ modes).var(axis=0), values, rtol=0.05, atol=0.01)
 
 
 def test_flow_asks_for_the_levels_it_is_told() -> None:
@@ -81,7 +104,7 @@ def test_flow_asks_for_the_levels_it_is_told() -> None:
         estimate,
         (0.8, 0.4, 0.2, 0.1),
         Refinement(2, sampler="flow", skip=1),
-        torch.empty(0, 4, 3),
+        torch.zeros(1, 4, 3),
     )
     assert asked == [0.4, 0.1, 0.1]
 
@@ -100,7 +123,8 @@ def test_flow_turns_a_gaussian_into_a_distribution_with_two_peaks(n_levels: int,
     predicted = scale * torch.from_numpy(random.standard_normal((n, 3)))
     given = prediction(torch.zeros(n, 3, dtype=torch.float64), scale)
     levels = tuple(np.geomspace(4.0, 0.05, 20).tolist())
-    refined = refine(predicted, given, estimate, levels, Refinement(n_levels, sampler="flow"), torch.empty(0, n, 3))
+    normal = torch.from_numpy(random.standard_normal((1, n, 3)))
+    refined = refine(predicted, given, estimate, levels, Refinement(n_levels, sampler="flow"), normal)
     assert (refined.abs() < 0.5).double().mean() < tolerance < 0.3 < (predicted.abs() < 0.5).double().mean()
     assert (refined > 0).double().mean() == pytest.approx(0.5, abs=0.01)
     assert refined.abs().mean() == pytest.approx(1.0, abs=2 * tolerance)

@@ -13,6 +13,9 @@ from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.errors import UserError
 from cgplugin.systems.periodic import check_box
 
+CG_BONDS = "CG bonds"
+"""Name of the Force that tells OpenMM of the CG bonds; all others in the System act on the beads."""
+
 
 @dataclass(frozen=True)
 class CoarseSystem:
@@ -20,7 +23,8 @@ class CoarseSystem:
 
     ``app.Simulation(cg.topology, cg.system, LearnedIntegrator(model, cg))`` is a learned simulation. The System has masses, box
     and CG bonds *without* energy (they tell OpenMM which beads are a molecule, so that reporters wrap molecules whole);
-    what moves the beads is the integrator.
+    what moves the beads is the integrator. Forces added to ``cg.system`` before the Simulation is made act on the beads too; see
+    `LearnedIntegrator`.
 
     Attributes
     ----------
@@ -94,6 +98,7 @@ class CoarseSystem:
         """Masses, box and bonds of zero strength."""
         system = openmm.System()
         bonds = openmm.HarmonicBondForce()
+        bonds.setName(CG_BONDS)
         for offset, cg in zip(self.offsets[:-1].tolist(), self.parts, strict=True):
             for mass in cg.masses.tolist():
                 system.addParticle(mass)

@@ -1,6 +1,9 @@
 """The learned integrator as OpenMM users meet it: reporters, time, restarts, errors."""
 
+import copy
 import io
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import MDAnalysis
@@ -194,14 +197,50 @@ def test_unbound_integrator_says_so(model: LearnedModel, cg: CoarseSystem) -> No
         LearnedIntegrator(model, cg).step(1)
 
 
-def test_a_copy_without_the_model_stops(model: LearnedModel, cg: CoarseSystem, tmp_path: Path) -> None:
+def test_a_copy_without_the_model_stops(model: LearnedModel, cg: CoarseSystem) -> None:
     """OpenMM's serialisation keeps the C++ part alone: it must not run on as if nothing were missing."""
-    copy = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(LearnedIntegrator(model, cg)))
-    made = app.Simulation(cg.topology, cg.system, copy, openmm.Platform.getPlatformByName("Reference"))
+    lost = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(LearnedIntegrator(model, cg)))
+    compound = openmm.CompoundIntegrator()
+    compound.addIntegrator(LearnedIntegrator(model, cg))
+    for integrator in (lost, compound):
+        for platform in ("CPU", "Reference"):
+            bound = openmm.XmlSerializer.clone(integrator)
+            made = app.Simulation(cg.topology, cg.system, bound, openmm.Platform.getPlatformByName(platform))
+            made.context.setPositions(cg.positions)
+            with pytest.raises(openmm.OpenMMException, match="this LearnedIntegrator has lost its model") as caught:
+                made.step(1)
+            assert "\n" not in str(caught.value)
+            np.testing.assert_array_equal(positions(made), cg.start_frames[-1])
+
+
+def test_platforms_that_skip_unknown_computations_have_no_positions_without_the_model(
+    model: LearnedModel, cg: CoarseSystem
+) -> None:
+    """As the GPU platforms do: what is left of the integrator then."""
+    whole = LearnedIntegrator(model, cg)
+    left = openmm.CustomIntegrator(5.0)
+    for n in range(whole.getNumGlobalVariables()):
+        left.addGlobalVariable(whole.getGlobalVariableName(n), whole.getGlobalVariable(n))
+    kind, variable, expression = whole.getComputationStep(whole.getNumComputations() - 1)
+    assert kind == openmm.CustomIntegrator.ComputePerDof
+    left.addComputePerDof(variable, expression)
+    made = app.Simulation(cg.topology, cg.system, left, openmm.Platform.getPlatformByName("Reference"))
     made.context.setPositions(cg.positions)
-    made.reporters.append(app.PDBReporter(str(tmp_path / "copy.pdb"), 1))
-    with pytest.raises((ValueError, openmm.OpenMMException), match="NaN"):
-        made.step(1)
+    made.step(1)
+    assert np.isnan(positions(made)).all()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused(model: LearnedModel, cg: CoarseSystem, duplicate: Callable[[object], object]) -> None:
+    with pytest.raises(UserError, match="cannot be copied or pickled: make another"):
+        duplicate(LearnedIntegrator(model, cg))
+
+
+def test_an_integrator_belongs_to_one_context(model: LearnedModel, cg: CoarseSystem) -> None:
+    made = simulation(model, cg)
+    with pytest.raises(openmm.OpenMMException, match="already bound to a context"):
+        app.Simulation(cg.topology, cg.system, made.integrator)
+    made.step(1)
 
 
 def test_positions_that_are_not_finite_stop_the_run(model: LearnedModel, cg: CoarseSystem) -> None:

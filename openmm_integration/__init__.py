@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from .cg_system import CoarseSystem
     from .integrator import LearnedIntegrator
     from .lammps_conversion import lammps_topology, topology_to_lammps
+    from .part_reporter import PartReporter
+    from .property_reporter import PropertyReporter, RdfReporter
     from .simulation import learned_simulation
     from .system_files import save_system
 
 __all__ = [
     "CoarseSystem",
     "LearnedIntegrator",
+    "PartReporter",
+    "PropertyReporter",
+    "RdfReporter",
     "lammps_topology",
     "learned_simulation",
     "save_system",
@@ -25,6 +30,9 @@ __all__ = [
 _HOMES = {
     "CoarseSystem": "cg_system",
     "LearnedIntegrator": "integrator",
+    "PartReporter": "part_reporter",
+    "PropertyReporter": "property_reporter",
+    "RdfReporter": "property_reporter",
     "lammps_topology": "lammps_conversion",
     "learned_simulation": "simulation",
     "save_system": "system_files",

@@ -252,24 +252,33 @@ class LearnedSimulator:
         return self.advance(state, self.normal(state.step), force)
 
     @torch.inference_mode()
-    def advance(self, state: LearnedState, normal: Tensor) -> Observation:
-        """Advance by one learned time step with given noise; see `normal`, and `step` for what is raised."""
+    def advance(self, state: LearnedState, normal: Tensor, force: Tensor | None = None) -> Observation:
+        """Advance by one learned time step with given noise; see `normal`, and `step` for the rest."""
         state, normal = state.to(self.device), normal.to(self.device)
         self._check_finite(state.positions, state.step)
-        parts = [self._advance_tile(tile, state, normal[:, tile.beads]) for tile in self._tiles]
-        change, internal_rg2 = (of_tiles[0] if len(parts) == 1 else torch.cat(of_tiles) for of_tiles in zip(*parts))
+        parts = [
+            self._advance_tile(tile, state, normal[:, tile.beads], None if force is None else force[tile.beads])
+            for tile in self._tiles
+        ]
+        change = _joined([part[0] for part in parts])
+        internal_rg2 = _joined([part[1] for part in parts])
         latest = state.displacements[:, 0] + change.to(torch.float64)
         positions = state.positions + latest
         displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, :-1]], dim=1)
         self._check_finite(positions, state.step + 1)
         return Observation(LearnedState(positions, displacements, state.step + 1), internal_rg2)
 
-    def _advance_tile(self, tile: _Tile, state: LearnedState, normal: Tensor) -> tuple[Tensor, Tensor]:
+    def _advance_tile(
+        self, tile: _Tile, state: LearnedState, normal: Tensor, force: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Change of displacement, and internal sizes, of the beads of a tile."""
         positions = state.positions[tile.beads]
         moved = state.displacements[tile.beads].to(torch.float32)
         networks = self._networks(tile, tile.graph, positions)
         prediction = networks.predict(tile.embedding, tile.masses, moved)
+        if force is not None:
+            drift = _drift(prediction, networks.edges, force.to(moved))
+            prediction = prediction._replace(mean=prediction.mean + drift)
         change = prediction.mean
         if self.model.description.networks.get("stochastic", True):
             change = change + _noise(prediction, networks.edges, normal[0])
@@ -319,12 +328,36 @@ class LearnedSimulator:
         )
 
 
+def _joined(of_tiles: Sequence[Tensor]) -> Tensor:
+    """Values of all beads; without a copy where there is one tile."""
+    return of_tiles[0] if len(of_tiles) == 1 else torch.cat(list(of_tiles))
+
+
 def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
     """F xi; see `cgplugin.networks.dynamics.Prediction`."""
-    mixed = edges.kinds.nonzero().squeeze(1)
-    sender, receiver = edges.pairs.index_select(1, mixed).to(normal.device)
-    mixing = prediction.mixing.index_select(0, mixed.to(normal.device)).unsqueeze(1)
+    sender, receiver, mixing = _mixing(prediction, edges)
     return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
+
+
+def _drift(prediction: Prediction, edges: Edges, force: Tensor) -> Tensor:
+    """Mean displacement that an external force causes in one step, F F^T f / 2 with f the force over kT, shape (n_beads, 3).
+
+    F F^T is the covariance of the step's noise, 2 D dt in terms of a diffusion matrix D, and D / kT the mobility (Einstein's
+    relation): D f dt is how a step of Brownian dynamics takes a force (Ermak and McCammon, 1978, equation 13). For independent
+    noise it is scale^2 f / 2 on each bead.
+    """
+    sender, receiver, mixing = _mixing(prediction, edges)
+    scaled = prediction.scale * force
+    transposed = scaled.index_add(0, sender, mixing * scaled.index_select(0, receiver))
+    return 0.5 * _noise(prediction, edges, transposed)
+
+
+def _mixing(prediction: Prediction, edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
+    """Sender, receiver and mixing (n_mixed, 1) of the edges along which noise is mixed, where the prediction is."""
+    device = prediction.mixing.device
+    mixed = edges.kinds.nonzero().squeeze(1)
+    sender, receiver = edges.pairs.index_select(1, mixed).to(device)
+    return sender, receiver, prediction.mixing.index_select(0, mixed.to(device)).unsqueeze(1)
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

@@ -14,6 +14,12 @@ def available_platforms() -> list[str]:
     return sorted(names, key=lambda name: PREFERENCE.index(name) if name in PREFERENCE else len(PREFERENCE))
 
 
+def check_threads(threads: int) -> None:
+    """Raise a `UserError` where there are fewer threads than one."""
+    if threads < 1:
+        raise UserError(f"threads is {threads}, expected at least 1")
+
+
 def choose_platform(name: str | None = None, threads: int | None = None) -> tuple[openmm.Platform, dict[str, str]]:
     """Platform and its properties for a Context.
 
@@ -33,8 +39,8 @@ def choose_platform(name: str | None = None, threads: int | None = None) -> tupl
     UserError
         If the platform is unknown or does not work here, or there are fewer threads than one.
     """
-    if threads is not None and threads < 1:
-        raise UserError(f"threads is {threads}, expected at least 1")
+    if threads is not None:
+        check_threads(threads)
     names = available_platforms()
     if name is not None:
         known = {candidate.lower(): candidate for candidate in names}

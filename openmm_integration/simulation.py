@@ -1,21 +1,25 @@
 """A learned simulation as an ``openmm.app.Simulation``."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from openmm import app
 
 from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
+from cgplugin.learned.devices import choose_device
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
 from cgplugin.learned.start_checks import checked_structure
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.structure_files import Structure, load_structure
+from openmm_integration.runs.coarse_files import write_beads
 from openmm_integration.runs.start_frames import (
     from_trajectory,
     openmm_system_beside,
@@ -26,7 +30,8 @@ from openmm_integration.runs.start_frames import (
 
 from .cg_system import CoarseSystem
 from .integrator import LearnedIntegrator
-from .platforms import choose_platform
+from .part_reporter import PartReporter
+from .platforms import check_threads, choose_platform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +40,60 @@ if TYPE_CHECKING:
 
 StructureLike = str | os.PathLike[str] | Structure
 """A file or folder, or a structure that was read or made."""
+
+
+class LearnedSimulation(app.Simulation):
+    """An ``openmm.app.Simulation`` whose integrator is known to be a `LearnedIntegrator`; see `learned_simulation`.
+
+    Parameters
+    ----------
+    model : LearnedModel
+    cg : CoarseSystem
+        Where it has start frames, the Context gets them.
+    seed : int
+        Of the noise.
+    platform, threads
+        OpenMM platform; see `choose_platform`.
+    refinement : Refinement, optional
+        Of every step by the model's Score GNN; by default what the model says.
+    device : str or torch.device
+        Where the networks run; see `cgplugin.learned.devices.choose_device`.
+
+    Attributes
+    ----------
+    integrator : LearnedIntegrator
+
+    Raises
+    ------
+    UserError
+        If the beads do not fit the model, or there is no such platform or device.
+    """
+
+    integrator: LearnedIntegrator
+
+    def __init__(
+        self,
+        model: LearnedModel,
+        cg: CoarseSystem,
+        *,
+        seed: int = 0,
+        platform: str | None = None,
+        threads: int | None = None,
+        refinement: Refinement | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        chosen, properties = choose_platform(platform, threads)
+        integrator = LearnedIntegrator(model, cg, seed=seed, refinement=refinement)
+        integrator.simulator.to(device)
+        super().__init__(cg.topology, cg.system, integrator, chosen, properties)
+        if cg.start_frames is not None:
+            self.context.setPositions(cg.positions)
+            integrator.set_history(cg.start_frames)
+
+    @property
+    def cg(self) -> CoarseSystem:
+        """The beads: `CoarseSystem.parts` are the replicas of the first structure, then those of the second, and so on."""
+        return self.integrator.cg
 
 
 def learned_simulation(
@@ -48,7 +107,8 @@ def learned_simulation(
     platform: str | None = None,
     threads: int | None = None,
     refinement: Refinement | None = None,
-) -> app.Simulation:
+    device: str | torch.device = "cpu",
+) -> LearnedSimulation:
     """Make a simulation that a trained model advances.
 
     Where only a structure is given, the ``n_history + 1`` frames that the model starts from are made by a short OpenMM run.
@@ -67,16 +127,21 @@ def learned_simulation(
         Its first frames start the simulation (of a single structure); see `cgplugin.systems.structure_files.open_trajectory`.
     force_field : BeadSpringForceField, optional
         For the short run, where neither the structure nor the model knows one.
-    platform, threads
-        OpenMM platform; see `choose_platform`.
+    platform : str, optional
+        OpenMM's, by its name; by default the fastest that works here.
+    threads : int, optional
+        Of torch, for the whole process, and of OpenMM's CPU platform; by default torch keeps what it has, and OpenMM takes as
+        many as there are cores.
     refinement : Refinement, optional
         Of every step by the model's Score GNN; by default what the model says.
+    device : str or torch.device
+        Where the networks run: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
 
     Returns
     -------
-    openmm.app.Simulation
-        Its integrator is a `LearnedIntegrator`, whose ``cg`` is the `CoarseSystem`. One step is one learned time step. Add
-        ordinary reporters and call ``step``.
+    LearnedSimulation
+        An ``openmm.app.Simulation`` whose integrator is a `LearnedIntegrator`. One step is one learned time step. Add ordinary
+        reporters and call ``step``; `part_reporters` writes a file per system and replica.
 
     Raises
     ------
@@ -90,6 +155,10 @@ def learned_simulation(
     >>> simulation.reporters.append(app.DCDReporter("long.dcd", 10))
     >>> simulation.step(50_000)
     """
+    chosen = choose_device(device)
+    if threads is not None:
+        check_threads(threads)
+        torch.set_num_threads(threads)
     if isinstance(structure, CoarseSystem):
         cg = structure
     else:
@@ -108,13 +177,69 @@ def learned_simulation(
             platform=platform,
             threads=threads,
         )
-    chosen, properties = choose_platform(platform, threads)
-    integrator = LearnedIntegrator(model, cg, seed=seed, refinement=refinement)
-    simulation = app.Simulation(cg.topology, cg.system, integrator, chosen, properties)
-    if cg.start_frames is not None:
-        simulation.context.setPositions(cg.positions)
-        simulation.integrator.set_history(cg.start_frames)
-    return simulation
+    return LearnedSimulation(
+        model, cg, seed=seed, platform=platform, threads=threads, refinement=refinement, device=chosen
+    )
+
+
+def part_reporters(
+    simulation: LearnedSimulation,
+    folder: str | os.PathLike[str],
+    report_interval: int,
+    *,
+    wrap: bool = False,
+    append: bool = False,
+) -> list[PartReporter]:
+    """A trajectory per system and replica, to be added to the reporters of a simulation.
+
+    Each part gets a folder as `cgplugin simulate` makes them, ``FOLDER/NAME`` or, where a system is there several times,
+    ``FOLDER/NAME/replica-N``, with ``topology.pdb``, ``mapping.json`` and ``trajectory.dcd``.
+
+    Parameters
+    ----------
+    simulation : LearnedSimulation
+    folder : path
+    report_interval : int
+        Steps between frames.
+    wrap, append : bool
+        See `PartReporter`.
+
+    Raises
+    ------
+    UserError
+        If different systems have the same name.
+
+    Examples
+    --------
+    >>> simulation = learned_simulation(model, "polymer.data", replicas=8)
+    >>> simulation.reporters += part_reporters(simulation, "runs", 10)
+    """
+    cg = simulation.cg
+    positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)._value
+    reporters = []
+    for part, place in enumerate(_part_folders(cg, Path(folder))):
+        beads = positions[cg.offsets[part] : cg.offsets[part + 1]]
+        place.mkdir(parents=True, exist_ok=True)
+        write_beads(place, cg.parts[part], beads, cg.box_of(part), units=simulation.integrator.model.units)
+        reporters.append(PartReporter(place / "trajectory.dcd", report_interval, cg, part, wrap=wrap, append=append))
+    return reporters
+
+
+def _part_folders(cg: CoarseSystem, folder: Path) -> list[Path]:
+    """A folder for each part."""
+    owners: dict[str, CoarseGraining] = {}
+    for part in cg.parts:
+        # replicas share their CoarseGraining
+        if owners.setdefault(part.system.name, part) is not part:
+            raise UserError(f"different systems are called {part.system.name!r}: rename their files or folders")
+    copies = Counter(part.system.name for part in cg.parts)
+    seen: Counter[str] = Counter()
+    places = []
+    for part in cg.parts:
+        name = part.system.name
+        places.append(folder / name if copies[name] == 1 else folder / name / f"replica-{seen[name]}")
+        seen[name] += 1
+    return places
 
 
 def prepare(

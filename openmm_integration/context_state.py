@@ -4,6 +4,7 @@ Checkpoints and states of OpenMM hold both, hence all that a run needs to go on.
 """
 
 import gc
+from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
@@ -79,18 +80,19 @@ class ContextState:
         if not fingerprint:
             return None
         known, step = self._known, context.getStepCount()
-        if known is not None and self._known_positions is not None and fingerprint == self._known_fingerprint:
-            displacements = known.displacements
-            if _same(self._known_positions, positions, context.getPlatform().getName() in EXACT_PLATFORMS):
-                return known if known.step == step else LearnedState(known.positions, displacements, step)
-        else:
-            columns = [integrator.getPerDofVariableByName(f"history{n}") for n in range(self._n_history)]
-            found = np.stack([np.array([tuple(row) for row in column]) for column in columns], axis=1)
-            # a new Context, or one that was reinitialised without its state, has zeros and the integrator's old fingerprint
-            if not found.any() and fingerprint != _fingerprint(found):
-                return None
-            displacements = torch.from_numpy(found)
-        return LearnedState(torch.tensor(positions), displacements, step)
+        if (
+            known is not None
+            and self._known_positions is not None
+            and fingerprint == self._known_fingerprint
+            and _same(self._known_positions, positions, context.getPlatform().getName() in EXACT_PLATFORMS)
+        ):
+            return replace(known, step=step)
+        columns = [integrator.getPerDofVariableByName(f"history{n}") for n in range(self._n_history)]
+        displacements = np.stack([np.array([tuple(row) for row in column]) for column in columns], axis=1)
+        # a new Context, or one that was reinitialised without its state, has zeros and the integrator's old fingerprint
+        if not displacements.any() and fingerprint != _fingerprint(displacements):
+            return None
+        return LearnedState(torch.tensor(positions), torch.from_numpy(displacements), step)
 
 
 def _fingerprint(displacements: NDArray[np.float64]) -> float:

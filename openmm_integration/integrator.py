@@ -14,6 +14,7 @@ from openmm import unit
 from torch import Tensor
 
 from cgplugin.errors import UserError
+from cgplugin.learned.devices import HOST
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
 from cgplugin.learned.simulator import LearnedSimulator, LearnedState, Observation
@@ -149,8 +150,10 @@ class LearnedIntegrator(openmm.CustomIntegrator):
                 observation = self.simulator.step(state, self._force_on(context, state))
                 if additions.removes_drift(state.step):
                     observation = self._drift.without_drift(state, observation)
-                for observer in self.observers:
-                    observer(observation)
+                if self.observers:
+                    on_host = observation.to(HOST)
+                    for observer in self.observers:
+                        observer(on_host)
                 state = observation.state
         except BaseException:
             # forces were evaluated at positions on the way
@@ -272,7 +275,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
             default = context.getSystem().getDefaultPeriodicBoxVectors()
             box = np.array([row.value_in_unit(unit.nanometer) for row in default])
         now = found.getPeriodicBoxVectors(asNumpy=True)._value
-        if not np.allclose(now, box, rtol=1e-5, atol=1e-5):
+        # the quick answer first: what a call of `step` costs beside the model counts
+        if not np.array_equal(now, box) and not np.allclose(now, box, rtol=1e-5, atol=1e-5):
             raise UserError(
                 f"the Context's box is ({', '.join(f'{x:g}' for x in np.diagonal(now))}) nm, that of the bead system "
                 f"({', '.join(f'{x:g}' for x in np.diagonal(box))}) nm: a learned simulation has a constant box; make a "

@@ -1,5 +1,6 @@
 """The only place that touches ``torch.jit``, which is deprecated upstream and will change."""
 
+import io
 import json
 import os
 import warnings
@@ -52,3 +53,26 @@ def for_inference(module: Any, keep: list[str]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.freeze(module.eval(), preserved_attrs=keep)
+
+
+def compiled(module: nn.Module) -> Any:
+    """Script a module, its sub-modules that were loaded from files included."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(module.eval())
+
+
+def to_bytes(scripted: Any) -> bytes:
+    """A scripted module as the content of a TorchScript file."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(scripted, stream)
+    return stream.getvalue()
+
+
+def from_bytes(content: bytes) -> Any:
+    """Inverse of `to_bytes`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(io.BytesIO(content))

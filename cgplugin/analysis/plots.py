@@ -28,6 +28,8 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "legend.handlelength": 1.6,
+    # ids in SVG files are random without it
+    "svg.hashsalt": "cgplugin",
 }
 """What all our figures have in common."""
 
@@ -206,6 +208,9 @@ def title(axes: Axes, text: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all."""
+    """Write a figure as the suffix says, and as SVG beside it, each whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
+    with replacing(path.with_suffix(".svg")) as temporary:
+        # without the date, equal figures are equal files
+        figure.savefig(temporary, metadata={"Date": None})

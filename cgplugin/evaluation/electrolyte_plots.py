@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
 
 from .electrolyte_comparison import ElectrolyteMethod
-from .electrolyte_sample import ElectrolyteSample
+from .electrolyte_curves import followed, mean_displacement
 from .electrolytes import LEARNED, UNREFINED, ElectrolyteEvaluation, SystemSamples
 
 Array = NDArray[np.float64]
 
 SYSTEMS = 4
 """Systems shown in a figure of a column per system; of more, the first and others at equal distances in the list."""
-
-POINTS = 25
-"""Stretches of time that the reference is averaged over; learned runs are averaged over stretches as long."""
 
 _COLORS = (BLUE, ORANGE, GREEN, "#8a4f9e", "#b03a48", "#8a7a2f")
 _MARKERS = "osD^vP"
@@ -167,9 +164,9 @@ def _displacements(evaluation: ElectrolyteEvaluation) -> Figure:
             color = _COLORS[number % len(_COLORS)]
             if own not in system.reference.species:
                 continue
-            axes.plot(*_mean_displacement(system.reference, own), color=color, linewidth=2.5, alpha=0.45)
+            axes.plot(*mean_displacement(system.reference, own), color=color, linewidth=2.5, alpha=0.45)
             for name, sample in system.samples.items():
-                axes.plot(*_mean_displacement(sample, own), color=color, linewidth=1.2, linestyle=styles[name])
+                axes.plot(*mean_displacement(sample, own), color=color, linewidth=1.2, linestyle=styles[name])
         axes.set(xscale="log", yscale="log")
         axes.set_title(system.name, fontsize=9)
         axes.set_xlabel(f"time ({time})")
@@ -186,11 +183,6 @@ def _displacements(evaluation: ElectrolyteEvaluation) -> Figure:
     return figure
 
 
-def _mean_displacement(sample: ElectrolyteSample, species: str) -> tuple[Array, Array]:
-    """Lags, and the mean squared displacement averaged over runs of equal length."""
-    return sample.runs[0].msd.times, np.mean([run.msd.values(species) for run in sample.runs], axis=0)
-
-
 def _over_time(evaluation: ElectrolyteEvaluation) -> Figure:
     """Collisions and what must not drift against time, a column per system, averaged over replicas and stretches of time."""
     length, time = symbols(evaluation.units)
@@ -204,20 +196,9 @@ def _over_time(evaluation: ElectrolyteEvaluation) -> Figure:
     figure, grid = _grid(len(labels), len(systems), (2.7, 1.4), sharex="col", sharey="row")
     for column, system in zip(grid.T, systems, strict=True):
         for axes, name in zip(column, labels, strict=True):
-            reference = system.reference.series[0]
-            window = float(np.ptp(reference.times)) / POINTS
-            values = reference.of(name)
-            if name == "displacement" and len(values):
-                # seen in a part of the reference only, where frames are near enough to each other
-                axes.axhline(float(values.mean()), color=GREY, linewidth=1)
-            elif len(values):
-                axes.plot(*_averaged(reference.times, values, window), color=GREY, linewidth=1)
+            axes.plot(*followed(system, system.reference, name), color=GREY, linewidth=1)
             for method, sample in system.samples.items():
-                each = [series.of(name) for series in sample.series]
-                if len(each[0]):
-                    mean = np.mean(each, axis=0)
-                    times = sample.series[0].times[: len(mean)]
-                    axes.plot(*_averaged(times, mean, window), color=_OF_METHODS[method], linewidth=1.2)
+                axes.plot(*followed(system, sample, name), color=_OF_METHODS[method], linewidth=1.2)
         column[0].set_title(system.name, fontsize=9)
         column[-1].set_xlabel(f"time ({time})")
     for row, label in zip(grid, labels.values(), strict=True):
@@ -226,10 +207,3 @@ def _over_time(evaluation: ElectrolyteEvaluation) -> Figure:
         row[0].set_ylim(0, 1.05 * highest or 1.0)
     _legend(figure, [_line("MD", GREY), *_learned_lines(evaluation)])
     return figure
-
-
-def _averaged(times: Array, values: Array, window: float) -> tuple[Array, Array]:
-    """Means over successive stretches of about so much time."""
-    parts = max(1, min(round(float(np.ptp(times)) / window), len(values)))
-    shown = [np.array([part.mean() for part in np.array_split(each, parts)]) for each in (times, values)]
-    return shown[0], shown[1]

@@ -12,6 +12,7 @@ from cgplugin.units import length_unit, time_unit
 
 from .agreement import Estimate
 from .electrolyte_comparison import Comparison, ElectrolyteMethod
+from .electrolyte_curves import write_curves
 from .electrolyte_sample import DRIFTING, Measurement
 from .electrolytes import HALVES, SHORT_MD, ElectrolyteEvaluation
 
@@ -46,7 +47,7 @@ def write_report(evaluation: ElectrolyteEvaluation, out: Path) -> list[Path]:
     """Write tables and plots into a folder and give their names.
 
     ``evaluation.md`` is for reading; ``statistics.csv`` holds every statistic over systems, ``comparisons.csv`` every number of
-    every system, ``evaluation.json`` all of it.
+    every system, ``evaluation.json`` all of it; the curves are in the files of `cgplugin.evaluation.electrolyte_curves`.
     """
     from .electrolyte_plots import write_plots
 
@@ -55,7 +56,7 @@ def write_report(evaluation: ElectrolyteEvaluation, out: Path) -> list[Path]:
     write_text(out / "comparisons.csv", comparisons_csv(evaluation))
     write_json(out / "evaluation.json", to_json(evaluation))
     names = ("evaluation.md", "statistics.csv", "comparisons.csv", "evaluation.json")
-    return [*(out / name for name in names), *write_plots(evaluation, out)]
+    return [*(out / name for name in names), *write_curves(evaluation, out), *write_plots(evaluation, out)]
 
 
 def terminal_text(evaluation: ElectrolyteEvaluation) -> str:

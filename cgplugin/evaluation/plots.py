@@ -1,7 +1,7 @@
 """Plots of an evaluation: parity, distributions, autocorrelations, free-energy surfaces."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
-from cgplugin.observables.statistics import autocorrelation, density, effective_sample_size, relaxation_time
+from cgplugin.observables.statistics import density, effective_sample_size
 
+from .curves import MD, decays_of, span_of_decay
 from .evaluate import LEARNED, Evaluation, SystemComparison
 
 if TYPE_CHECKING:
@@ -133,28 +133,14 @@ def _distribution(axes: Axes, comparison: SystemComparison, evaluation: Evaluati
 
 def _autocorrelation(axes: Axes, comparison: SystemComparison, evaluation: Evaluation) -> None:
     _, time = symbols(evaluation.units)
-    reference = comparison.reference
-    relaxation = relaxation_time(reference.rg2, reference.interval).time
-    span = 5 * relaxation if math.isfinite(relaxation) else reference.duration / 4
+    span = span_of_decay(comparison)
     axes.axhline(0, color=GREY, linewidth=0.5)
     axes.axhline(math.exp(-1), color=GREY, linewidth=0.5, linestyle=":")
-    axes.plot(*_decay([reference.rg2], reference.interval, span), color=GREY, linewidth=2, label="MD")
-    if comparison.learned is not None:
-        learned = comparison.learned
-        axes.plot(*_decay(learned.series, learned.interval, span), color=BLUE, linewidth=1.3, label=LEARNED)
+    for method, lags, values in decays_of(comparison):
+        color, width = (GREY, 2.0) if method == MD else (BLUE, 1.3)
+        axes.plot(lags, values, color=color, linewidth=width, label=method)
     axes.set(xlim=(0, span), ylim=(-0.25, 1.05))
     axes.set_xlabel(f"lag ({time})")
-
-
-def _decay(
-    series: Sequence[NDArray[np.float64]], interval: float, span: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lags, and the autocorrelation averaged over replicas."""
-    n = min(math.ceil(span / interval) + 1, *(len(values) for values in series))
-    curves = sum((autocorrelation(values)[:n] for values in series), np.zeros(n)) / len(series)
-    every = max(1, n // 400)
-    lags: NDArray[np.float64] = interval * np.arange(0, n, every, dtype=np.float64)
-    return lags, curves[::every]
 
 
 def _surfaces(evaluation: Evaluation) -> Figure:

@@ -9,6 +9,7 @@ from cgplugin.files import write_json, write_text
 from cgplugin.tables import aligned_text, csv_text, markdown_text, or_dash, without_nan
 from cgplugin.units import length_unit, time_unit
 
+from .curves import write_curves
 from .evaluate import HALVES, LEARNED, Evaluation, Method
 
 COLUMNS = {
@@ -28,7 +29,8 @@ COLUMNS = {
 def write_report(evaluation: Evaluation, out: Path) -> list[Path]:
     """Write tables and plots into a folder and give their names.
 
-    ``evaluation.md`` is for reading; ``methods.csv`` and ``systems.csv`` hold its two tables, ``evaluation.json`` all of it.
+    ``evaluation.md`` is for reading; ``methods.csv`` and ``systems.csv`` hold its two tables, ``evaluation.json`` all of it;
+    the curves are in the files of `cgplugin.evaluation.curves`.
     """
     from .plots import write_plots
 
@@ -37,7 +39,7 @@ def write_report(evaluation: Evaluation, out: Path) -> list[Path]:
     write_text(out / "systems.csv", systems_csv(evaluation))
     write_json(out / "evaluation.json", to_json(evaluation))
     names = ("evaluation.md", "methods.csv", "systems.csv", "evaluation.json")
-    return [*(out / name for name in names), *write_plots(evaluation, out)]
+    return [*(out / name for name in names), *write_curves(evaluation, out), *write_plots(evaluation, out)]
 
 
 def terminal_text(evaluation: Evaluation) -> str:

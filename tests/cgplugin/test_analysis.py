@@ -211,8 +211,8 @@ def test_files(tmp_path):
     # the run's own files are untouched
     assert all(path.read_bytes() == content for path, content in before.items())
     written = {str(path.relative_to(runs)) for path in runs.rglob("*") if path.is_file() and path not in before}
-    own = {"analysis.json", "analysis.png", "frames.csv", "distribution.csv", "autocorrelation.csv"}
-    assert written == {"analysis.csv", "analysis.json", "analysis.png"} | {
+    own = {"analysis.json", "analysis.png", "analysis.svg", "frames.csv", "distribution.csv", "autocorrelation.csv"}
+    assert written == {"analysis.csv", "analysis.json", "analysis.png", "analysis.svg"} | {
         f"chain/replica-{n}/{name}" for n in range(2) for name in own
     }
 
@@ -244,7 +244,8 @@ def test_folder_of_one_system_and_output_elsewhere(tmp_path):
     assert result.name == "chain"
     assert sorted(path.name for path in folder.iterdir()) == before
     assert {path.name for path in (tmp_path / "results").iterdir()} == {
-        "analysis.csv", "analysis.json", "analysis.png", "frames.csv", "distribution.csv", "autocorrelation.csv",
+        "analysis.csv", "analysis.json", "analysis.png", "analysis.svg",
+        "frames.csv", "distribution.csv", "autocorrelation.csv",
     }  # fmt: skip
 
 

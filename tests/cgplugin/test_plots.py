@@ -159,4 +159,4 @@ def test_plotting_leaves_no_trace(tmp_path):
     before = dict(mpl.rcParams)
     plots.plot_system(analysis(), tmp_path / "system.png")
     assert dict(mpl.rcParams) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["system.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["system.png", "system.svg"]

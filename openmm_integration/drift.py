@@ -33,4 +33,6 @@ class DriftRemover:
         drifts = latest.new_zeros(self._n_parts, 3).index_add(0, owner, fractions * latest)
         latest = latest - drifts[owner]
         displacements = torch.cat([latest.unsqueeze(1), state.displacements[:, 1:]], dim=1)
-        return replace(after, state=LearnedState(before.positions + latest, displacements, state.step))
+        return replace(
+            after, state=LearnedState(before.positions.to(latest.device) + latest, displacements, state.step)
+        )

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import openmm
 import pytest
+import torch
 from openmm import app, unit
 
 from cgplugin import LearnedModel, MolecularSystem, UserError
 from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.learned.simulator import LearnedSimulator
+from cgplugin.systems.structure_files import load_structure, open_trajectory
 from cgplugin.units import BOLTZMANN
 from openmm_integration import CoarseSystem, LearnedIntegrator
-from tests.conftest import POLYMER, chain
+from openmm_integration.external_forces import _REFUSED
+from openmm_integration.runs.start_frames import from_trajectory
+from tests.conftest import POLYMER, ROOT, chain
 from tests.diffusing_model import diffusing_model
 
 TEMPERATURE = 150.0
@@ -133,6 +138,35 @@ def test_constant_field_makes_a_drift(tmp_path: Path, persistence: float, n_hist
     error = SCALE / (1 - persistence) / np.sqrt((steps - 1 - settled) * cg.n_beads)
     assert error < expected / 10
     np.testing.assert_allclose(drift.mean(axis=0), [expected, 0, 0], atol=4 * error)
+
+
+def test_chains_of_a_trained_model_drift_as_they_diffuse() -> None:
+    """Einstein's relation for whole chains of models/polymer.pt, whose noise is correlated and whose memory is short.
+
+    Free and pulled chains have the same noise, so that the difference of their paths is the drift, nearly without error.
+    """
+    folder, replicas, settled, steps, lag, force = POLYMER / "devtest" / "000", 30, 40, 240, 20, 0.05
+    model = LearnedModel.load(ROOT / "models" / "polymer.pt")
+    structure = load_structure(folder / "topology.data")
+    cg = model.coarsen(structure.system)
+    frames = from_trajectory(model, cg, open_trajectory(folder / "traj.lammpstrj.bz2", structure))
+    simulator = LearnedSimulator(model, [cg] * replicas, seed=3)
+    pull = torch.zeros(replicas * cg.n_beads, 3, dtype=torch.float64)
+    pull[:, 0] = force
+    centres = []
+    for pulled in (None, pull):
+        state = simulator.start([frames] * replicas)
+        path = []
+        for _ in range(steps):
+            state = simulator.step(state, pulled).state
+            beads_of_chains = state.positions.numpy().reshape(replicas, -1, 3)
+            path.append(np.average(beads_of_chains, axis=1, weights=cg.masses))
+        centres.append(np.array(path)[settled:])
+    free, drifting = centres
+    diffusion = ((free[lag:] - free[:-lag]) ** 2).mean() / (2 * lag)
+    drift = ((drifting - free)[-1] - (drifting - free)[0]).mean(axis=0) / (len(free) - 1)
+    assert drift[0] == pytest.approx(cg.n_beads * force * diffusion, rel=0.25)
+    np.testing.assert_allclose(drift[1:], 0, atol=0.1 * drift[0])
 
 
 def test_drift_of_a_step_is_in_displacements_and_velocities(free: LearnedModel) -> None:
@@ -316,8 +350,6 @@ def test_what_cannot_be_is_refused(free: LearnedModel, change: Callable[[openmm.
 
 def test_every_barostat_and_thermostat_of_openmm_is_refused() -> None:
     """Names of a newer OpenMM are found here, not by a user whose barostat does nothing."""
-    from openmm_integration.external_forces import _REFUSED
-
     kinds = [name for name, kind in vars(openmm).items() if isinstance(kind, type) and issubclass(kind, openmm.Force)]
     assert {name for name in kinds if "Barostat" in name or "Thermostat" in name} == _REFUSED.keys() - {"DrudeForce"}
 

@@ -98,6 +98,14 @@ def from_options(cls: type[Any], values: dict[str, Any], **presets: Any) -> Any:
     return cls(**{**presets, **given})
 
 
+def device_option(function: Command) -> Command:
+    """Add ``--device``; see `cgplugin.learned.devices.choose_device`."""
+    option = click.option(
+        "--device", default="cpu", show_default=True, help="Where the networks run: cpu, cuda, cuda:1, ... or auto."
+    )
+    return option(function)
+
+
 def refinement_options(function: Command) -> Command:
     """Add ``--refinement-levels``, ``-steps`` and ``-sampler``; see `refinement_from`."""
     options = (

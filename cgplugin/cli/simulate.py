@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .data_options import conventions_from
-from .options import config_option, refinement_from, refinement_options, show_progress
+from .options import config_option, device_option, refinement_from, refinement_options, show_progress
 
 ONE_THREAD_LIMIT = 2000
 """Up to this many beads a network call is too short to be shared: threads would wait for each other most of the time."""
@@ -34,6 +34,7 @@ ONE_THREAD_LIMIT = 2000
     type=int,
     help="Threads of torch and of OpenMM's CPU platform; by default as many as the size is worth.",
 )
+@device_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out (or extend a finished one).")
 @config_option
 def command(
@@ -55,6 +56,7 @@ def command(
     lammps_units: str | None,
     platform: str | None,
     threads: int | None,
+    device: str,
     resume: bool,
 ) -> None:
     """Simulate each STRUCTURE with the trained MODEL for --time and write DIR/NAME below --out.
@@ -106,6 +108,7 @@ def command(
         platform=platform,
         threads=threads,
         refinement=refinement,
+        device=device,
     )
     if threads is None and simulation.system.getNumParticles() <= ONE_THREAD_LIMIT:
         torch.set_num_threads(1)

@@ -33,6 +33,14 @@ def test_learned_simulation(small_model: Path, polymer_data: Path, tmp_path: Pat
     assert (tmp_path / "long.chk").exists()
 
 
+def test_reporters(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+    example = ROOT / "examples" / "reporters.py"
+    printed = run(example, small_model, polymer_data, "--steps", 100, cwd=tmp_path)
+    assert "10 frames and 10 lines, the last at 500 ps and 500 ps" in printed
+    printed = run(example, small_model, polymer_data, "--steps", 100, "--resume", cwd=tmp_path)
+    assert "20 frames and 20 lines, the last at 1000 ps and 1000 ps" in printed
+
+
 def test_training_on_an_own_openmm_run(tmp_path: Path) -> None:
     printed = run(
         ROOT / "examples" / "train_on_own_openmm_run.py", "--frames", 30, "--steps", 8, "--time", "20ps", cwd=tmp_path

@@ -50,8 +50,9 @@ def test_training_on_an_own_openmm_run(tmp_path: Path) -> None:
     assert mdtraj.load(trajectory, top=trajectory.with_name("topology.pdb")).n_frames == 2
 
 
-def test_python_of_the_readme(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/openmm.md"])
+def test_python_of_the_pages(page: str, small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     shutil.copy(small_model, tmp_path / "model.pt")
     shutil.copy(polymer_data, tmp_path / "polymer.data")

@@ -43,7 +43,7 @@ class ScoreGNN(nn.Module):
         self.edge_encoder = mlp(n_edge + 8, hidden, hidden, depth, function)
         self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.score_layers)])
         self.node_decoder = mlp(hidden, hidden, 1 if self.equivariant else 3, depth, function, norm=False)
-        self.edge_decoder = mlp(hidden, hidden, 1, depth, function, norm=False)
+        self.edge_decoder = mlp(hidden, hidden, 2 if self.equivariant else 1, depth, function, norm=False)
         with torch.no_grad():
             # training starts from the Gaussian of the Dynamics GNN
             for head in (self.node_decoder, self.edge_decoder):
@@ -113,5 +113,8 @@ class ScoreGNN(nn.Module):
 
         learned = self.node_decoder(nodes)
         if self.equivariant:
-            learned = (learned * deviation).index_add(0, receiver, weights * self.edge_decoder(edges) * direction)
+            # along the separations, as forces are, and along what the neighbours deviate by, as correlated noise is
+            of_edges = weights * self.edge_decoder(edges)
+            pushes = of_edges[:, :1] * direction + of_edges[:, 1:] * deviation.index_select(0, sender)
+            learned = (learned * deviation).index_add(0, receiver, pushes)
         return level * (change - mean) / (scale.square() + level.square()) + learned

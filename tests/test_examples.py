@@ -41,6 +41,15 @@ def test_reporters(small_model: Path, polymer_data: Path, tmp_path: Path) -> Non
     assert "20 frames and 20 lines, the last at 1000 ps and 1000 ps" in printed
 
 
+def test_replicas(small_model: Path, polymer_data: Path, tmp_path: Path) -> None:
+    words = [small_model, polymer_data, "--replicas", 3, "--steps", 40]
+    printed = run(ROOT / "examples" / "replicas.py", *words, cwd=tmp_path)
+    assert "from 3 replicas" in printed
+    for n in range(3):
+        folder = tmp_path / "runs" / "000" / f"replica-{n}"
+        assert mdtraj.load(folder / "trajectory.dcd", top=folder / "topology.pdb").n_frames == 4
+
+
 def test_training_on_an_own_openmm_run(tmp_path: Path) -> None:
     printed = run(
         ROOT / "examples" / "train_on_own_openmm_run.py", "--frames", 30, "--steps", 8, "--time", "20ps", cwd=tmp_path

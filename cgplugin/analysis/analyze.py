@@ -141,7 +141,7 @@ def analyze_folder(
     ends = ends_of_molecules(bonds, system.molecules)
     rg2, end_to_end, squared, longest, n_read = [], [], [], 0.0, 0
     electrolyte = FolderElectrolyte(folder, discard, stride, distances)
-    for block in _whole_molecules(folder, system):
+    for block in whole_molecules(folder, system):
         electrolyte.update(block)
         positions = block.positions
         longest = max(longest, float(bond_lengths(positions, bonds).max()))
@@ -193,7 +193,7 @@ def _describes_itself(path: Path) -> bool:
     return (path / "mapping.json").is_file() or (path / "system.json").is_file()
 
 
-def _whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Iterator[FrameBlock]:
+def whole_molecules(folder: TrajectoryFolder, system: MolecularSystem) -> Iterator[FrameBlock]:
     """Successive frames, finite and with whole molecules."""
     # beads are written whole, and their bonds may be longer than half a small box, so that images could not be told
     mender = None if (folder.path / "mapping.json").is_file() else MoleculeMender(system)

@@ -9,6 +9,7 @@ import click
 from cgplugin.units import length_unit, time_unit
 
 from .options import config_option, show_progress
+from .report import finish_with_report
 
 if TYPE_CHECKING:
     from cgplugin.analysis.analyze import SystemAnalysis
@@ -108,6 +109,7 @@ def command(
         "and per system, with frames.csv, distribution.csv, autocorrelation.csv"
         + (", rdf, msd and collisions as CSV and PNG" if electrolytes else "")
     )
+    finish_with_report(out or directory, trajectories=directory)
 
 
 def summary_table(results: "list[SystemAnalysis]") -> str:

@@ -7,6 +7,7 @@ import click
 
 from .data_options import conventions_from, lammps_options
 from .options import config_option, refinement_from, refinement_options, show_progress
+from .report import finish_with_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,6 +189,7 @@ def command(
                 simulated[UNREFINED] = ReferenceRuns(folder, error.diverged, float("nan"))
         written = _compare_electrolytes(learned, boxed, simulated, out, short_time, md_cost, curves)
     click.echo(f"written to {out}: {', '.join(path.name for path in written)}; the runs are below it")
+    finish_with_report(out, learned)
 
 
 def _refuse_baselines(rows: "Mapping[str, Baseline]", known: "Mapping[str, Baseline]", why: str) -> None:

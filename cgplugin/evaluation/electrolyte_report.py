@@ -249,6 +249,7 @@ def to_json(evaluation: ElectrolyteEvaluation) -> dict[str, Any]:
         "reference_time": evaluation.reference_time,
         "stretch_limit": evaluation.stretch_limit,
         "diverged": evaluation.diverged,
+        "remarks": remarks(evaluation),
         "md_core_seconds_per_system_and_time": evaluation.md_seconds_per_time,
         "learned_core_seconds_per_system_and_time": evaluation.learned_seconds_per_time,
         "methods": [

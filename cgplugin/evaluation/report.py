@@ -194,6 +194,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "short_time": evaluation.short_time,
         "stretch_limit": evaluation.stretch_limit,
         "diverged": evaluation.diverged,
+        "remarks": remarks(evaluation),
         "md_core_seconds_per_system_and_time": evaluation.md_seconds_per_time,
         "learned_core_seconds_per_system_and_time": evaluation.learned_seconds_per_time,
         "methods": [

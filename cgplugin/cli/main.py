@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Measure a model against reference MD.",
     "baseline": "Regress a property from structures, for comparison.",
     "screen": "Rank candidates by a property, from structure alone.",
+    "report": "Results as one HTML file: tables, plots, a 3-D view.",
 }
 """Name of each command and its one line in ``cgplugin --help``; the module of that name has the rest."""
 

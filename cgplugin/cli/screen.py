@@ -7,6 +7,7 @@ import click
 
 from .data_options import conventions_from
 from .options import config_option, show_progress
+from .report import finish_with_report
 
 if TYPE_CHECKING:
     from cgplugin.screening.ranking import Ranking
@@ -143,6 +144,7 @@ def command(
     for result in ranking.apart:
         click.echo(f"warning: not ranked: {result.name}: {result.remark(ranking.what)}", err=True)
     click.echo(f"written to {out}: ranking.csv, ranking.json, ranking.png; and the runs, in {out / 'runs'}")
+    finish_with_report(out, learned)
 
 
 def ranking_lines(ranking: "Ranking") -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
+from cgplugin.coarse_graining.drift import drifts, without_drift
 from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
@@ -210,7 +211,8 @@ class LearnedSimulator:
         Parameters
         ----------
         frames : sequence of arrays, each of shape (n_history + 1, n_beads, 3)
-            Unwrapped bead positions in nm, one learned time step apart, the latest last; one array per system.
+            Unwrapped bead positions in nm, one learned time step apart, the latest last; one array per system. The drift of
+            several molecules in a box is taken out of the displacements (`cgplugin.coarse_graining.drift`).
 
         Raises
         ------
@@ -230,6 +232,9 @@ class LearnedSimulator:
                 bead = int(np.argwhere(~np.isfinite(array))[0][1])
                 raise UserError(f"{cg.system.name}: the start position of bead {bead} is not finite")
             check_no_overlap(array[-1], box, cg.system.name, "beads")
+            if drifts(cg, box):
+                # as in training; the last frame stays where it is
+                array = without_drift(array, cg.masses) - without_drift(array[-1:], cg.masses) + array[-1:]
             parts.append(array)
         joined = np.concatenate(parts, axis=1)
         moved = np.diff(joined, axis=0)[::-1].transpose(1, 0, 2)

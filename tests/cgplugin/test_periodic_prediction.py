@@ -114,6 +114,18 @@ def test_equivalent_triclinic_box(model: LearnedModel) -> None:
     assert_moves_equal(LearnedState(one.positions, one.displacements @ torch.tensor(turn)), two)
 
 
+def test_drift_before_the_start_does_not_matter(model: LearnedModel) -> None:
+    cg = solution()
+    frames = frames_of(cg, BOX, 3)
+    wandering = frames + np.array([[-0.9, 0.4, 0.2], [0.3, 0.1, -0.6], [0, 0, 0]])[:, None]
+    simulator = LearnedSimulator(model, [cg], box_vectors=[BOX])
+    one, other = simulator.start([frames]), simulator.start([wandering])
+    assert_moves_equal(one, other, atol=1e-12)
+    np.testing.assert_array_equal(one.positions, frames[-1])
+    moved = np.einsum("nkd,n->kd", one.displacements, cg.masses) / cg.masses.sum()
+    np.testing.assert_allclose(moved, 0, atol=1e-12)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_supercell(model: LearnedModel, axis: int) -> None:
     """Two copies side by side in a box twice as long do what one does in its own."""

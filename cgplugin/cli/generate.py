@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .dask_option import dask_option
 from .options import config_option, show_progress
 
 
@@ -13,6 +14,7 @@ from .options import config_option, show_progress
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option("--threads", type=int, help="Threads of the CPU platform per worker.  [1]")
 @click.option("--workers", type=int, help="Processes side by side; by default one per core, or one on a GPU.")
+@dask_option
 @click.option("--seed", type=int, help="In place of the seed in SPEC.")
 @click.option("--n-systems", type=int, help="In place of the number of systems in SPEC.")
 @config_option
@@ -22,6 +24,7 @@ def command(
     platform: str | None,
     threads: int | None,
     workers: int | None,
+    dask: str | None,
     seed: int | None,
     n_systems: int | None,
 ) -> None:
@@ -45,6 +48,7 @@ def command(
         platform=platform,
         threads=threads,
         workers=workers,
+        dask=dask,
         progress=show_progress(),
         report=click.echo,
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .dask_option import dask_option
 from .data_options import conventions_from
 from .options import config_option, show_progress
 from .report import finish_with_report
@@ -60,6 +61,7 @@ class _Property(click.Choice):
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
 @click.option("--platform", help="OpenMM platform of the short MD; by default the fastest that works here.")
 @click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
+@dask_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of each of them.")
 @config_option
 def command(
@@ -81,6 +83,7 @@ def command(
     lammps_units: str | None,
     platform: str | None,
     workers: int | None,
+    dask: str | None,
     threads: int,
 ) -> None:
     """Rank each CANDIDATE by a property that the trained MODEL predicts, with its uncertainty.
@@ -136,8 +139,10 @@ def command(
         platform=platform,
         threads=threads,
         workers=workers,
+        dask=dask,
         resume=resume,
         progress=show_progress(),
+        report=click.echo,
     )
     for line in ranking_lines(ranking):
         click.echo(line)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.errors import UserError
 from cgplugin.files import sole_writer
 from cgplugin.systems.force_field import Dynamics
@@ -19,7 +20,6 @@ from openmm_integration.ground_truth.md_jobs import Resources, integer_seed
 from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, Recording, steps_for
 from openmm_integration.ground_truth.spec_file import KIND_ENTRY
 from openmm_integration.ground_truth.system_folders import claim, recorded, whole_folder, write_dcd
-from openmm_integration.ground_truth.worker_pool import Tell, run_jobs
 from openmm_integration.system_files import save_system
 
 from .chemistry import LITHIUM, TFSI, Molecule, build_chain, build_ion
@@ -64,6 +64,7 @@ def generate_atomistic(
     platform: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     progress: bool = False,
     report: Callable[[str], object] | None = None,
 ) -> list[Path]:
@@ -85,11 +86,13 @@ def generate_atomistic(
     threads : int, optional
         Of OpenMM's CPU platform, per worker; by default one.
     workers : int, optional
-        Systems side by side; by default one per core, or one on a GPU.
+        Processes of this machine, a system each; by default one per core, or one on a GPU.
+    dask : str, optional
+        Workers elsewhere: see `cgplugin.cluster.clusters.Workers`. They must see ``out``.
     progress : bool
         Show a progress bar.
     report : callable, optional
-        Called with one line about the speed.
+        Called with one line about the speed, and one about Dask's dashboard.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def generate_atomistic(
         written, or the MD blows up.
     """
     out = Path(out)
-    resources = Resources.choose(platform, threads, workers)
+    resources = Resources.choose(platform, threads, workers, dask)
     steps = _steps_per_system(spec)
     n_atoms = []
     # a polymer that is not covered is to be known before the first system takes its hours
@@ -114,14 +117,14 @@ def generate_atomistic(
     with sole_writer(out, "cgplugin generate"):
         claim(out, {KIND_ENTRY: KIND, **asdict(spec), "n_systems": spec.n_systems})
         missing = [number for number, folder in enumerate(folders) if not folder.is_dir()]
-        jobs = [_Job(spec, number, out, resources) for number in missing]
+        jobs = [_Job(spec, number, out.absolute(), resources) for number in missing]
         begin = time.perf_counter()
         with tqdm(total=steps * len(jobs), desc="MD", unit=" steps", unit_scale=True, disable=not progress) as bar:
 
             def on_progress(done: float) -> None:
                 bar.update(done)
 
-            run_jobs(_generate, jobs, resources.workers_for(len(jobs)), on_progress)
+            run_tasks(_generate, jobs, resources.workers, on_progress, report)
         seconds = time.perf_counter() - begin
     if report is not None and jobs:
         atom_steps = steps * sum(n_atoms[number] for number in missing)

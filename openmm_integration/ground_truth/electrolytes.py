@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cgplugin.cluster.tasks import Tell
 from cgplugin.files import sole_writer
 from cgplugin.systems import force_field as force_fields
 from cgplugin.systems.force_field import BeadSpringForceField
@@ -24,7 +25,6 @@ from .molecular_dynamics import LangevinRun, Recording
 from .push_off import push_off
 from .spec_file import KIND_ENTRY
 from .system_folders import claim, recorded, write_system_folder
-from .worker_pool import Tell
 
 __all__ = ["ElectrolyteSpec", "generate_electrolytes", "sample_electrolytes"]
 
@@ -46,6 +46,10 @@ class _Job:
     n_systems = 1
 
     @property
+    def name(self) -> str:
+        return self.system.name
+
+    @property
     def n_atoms(self) -> int:
         return self.system.n_atoms
 
@@ -61,6 +65,7 @@ def generate_electrolytes(
     platform: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     progress: bool = False,
     report: Callable[[str], object] | None = None,
 ) -> list[Path]:
@@ -77,7 +82,7 @@ def generate_electrolytes(
     ----------
     spec : ElectrolyteSpec
     out : path
-    platform, threads, workers, progress, report
+    platform, threads, workers, dask, progress, report
         See `openmm_integration.ground_truth.generate.generate`.
 
     Returns
@@ -97,11 +102,11 @@ def generate_electrolytes(
     systems = sample_electrolytes(spec, force_field)
     for system in systems:
         check_cutoffs_fit(force_field, cubic_box(system.n_atoms, spec.density), system.name)
-    resources = Resources.choose(platform, threads, workers)
+    resources = Resources.choose(platform, threads, workers, dask)
     with sole_writer(out, "cgplugin generate"):
         claim(out, {KIND_ENTRY: spec.kind, **asdict(spec), "force_field": force_field.raw})
         jobs = [
-            _Job(spec, force_field, system, number, out, resources)
+            _Job(spec, force_field, system, number, out.absolute(), resources)
             for number, system in enumerate(systems)
             if not (out / system.name).is_dir()
         ]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cgplugin.cluster.tasks import Tell
 from cgplugin.errors import UserError
 from cgplugin.files import sole_writer
 from cgplugin.systems import force_field as force_fields
@@ -23,7 +24,6 @@ from .polymer_builder import build_polymer, start_positions
 from .spec import GenerateSpec
 from .spec_file import KIND_ENTRY
 from .system_folders import claim, recorded, write_system_folder
-from .worker_pool import Tell
 
 __all__ = ["GenerateSpec", "generate", "sample_systems", "start_of"]
 
@@ -43,6 +43,10 @@ class _Group:
     resources: Resources
 
     @property
+    def name(self) -> str:
+        return ", ".join(system.name for system in self.systems)
+
+    @property
     def n_systems(self) -> int:
         return len(self.systems)
 
@@ -58,6 +62,7 @@ def generate(
     platform: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    dask: str | None = None,
     progress: bool = False,
     report: Callable[[str], object] | None = None,
 ) -> list[Path]:
@@ -80,11 +85,13 @@ def generate(
     threads : int, optional
         Of OpenMM's CPU platform, per worker. By default one: a process per core is what uses the cores best.
     workers : int, optional
-        Processes that work on Contexts side by side; by default one per core, or one on a GPU.
+        Processes of this machine that work on Contexts side by side; by default one per core, or one on a GPU.
+    dask : str, optional
+        Workers elsewhere: see `cgplugin.cluster.clusters.Workers`. They must see ``out``.
     progress : bool
         Show a progress bar.
     report : callable, optional
-        Called with one line about the speed.
+        Called with one line about the speed, and one about Dask's dashboard.
 
     Returns
     -------
@@ -102,13 +109,16 @@ def generate(
     systems = sample_systems(spec, force_field)
     for system in systems:
         force_field.check_types(system)
-    resources = Resources.choose(platform, threads, workers)
+    resources = Resources.choose(platform, threads, workers, dask)
     folders = [out / system.name for system in systems]
     with sole_writer(out, "cgplugin generate"):
         described = {KIND_ENTRY: spec.kind, **asdict(spec), "force_field": force_field.raw}
         claim(out, described, lambda before, now: _check_groups(out, spec.chains_per_context, before, now))
         missing = [group for group in spec.groups() if not all(folders[i].is_dir() for i in group)]
-        groups = [_Group(spec, force_field, [systems[i] for i in group], group[0], out, resources) for group in missing]
+        groups = [
+            _Group(spec, force_field, [systems[i] for i in group], group[0], out.absolute(), resources)
+            for group in missing
+        ]
         run_spec(_generate_group, groups, resources, spec, force_field, progress=progress, report=report)
     return folders
 

@@ -1,14 +1,15 @@
 """Short MD of many systems: what it runs on, how far it is, how fast it was."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from cgplugin.cluster.clusters import LOCAL, Workers
+from cgplugin.cluster.tasks import Task, Tell, run_tasks
 from cgplugin.errors import UserError
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.units import time_unit
@@ -16,19 +17,20 @@ from openmm_integration.platforms import choose_platform
 
 from .molecular_dynamics import steps_for
 from .spec import MdSpec
-from .worker_pool import Tell, run_jobs
 
 
 @dataclass(frozen=True)
 class Resources:
-    """OpenMM platform, threads of its CPU platform per worker, and processes side by side (None: one per core)."""
+    """OpenMM platform, threads of its CPU platform per worker, and the workers."""
 
     platform: str
     threads: int | None
-    workers: int | None
+    workers: Workers
 
     @classmethod
-    def choose(cls, platform: str | None, threads: int | None, workers: int | None) -> "Resources":
+    def choose(
+        cls, platform: str | None, threads: int | None, workers: int | None, dask: str | None = None
+    ) -> "Resources":
         """Fill in what is not given.
 
         By default the fastest platform, and on cores a worker of one thread per core, which uses them best.
@@ -38,20 +40,16 @@ class Resources:
         UserError
             If there are no workers, or the platform is unknown or does not work here.
         """
-        if workers is not None and workers < 1:
-            raise UserError(f"workers is {workers}, expected at least 1")
+        # refused before a platform is looked for
+        described = Workers(dask, workers)
         chosen = choose_platform(platform, threads)[0].getName()
-        if chosen not in ("CPU", "Reference"):
-            return cls(chosen, threads, workers or 1)
-        return cls(chosen, threads or 1, workers)
-
-    def workers_for(self, n_jobs: int) -> int:
-        """Number of processes."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(self.workers or cores // (self.threads or 1), n_jobs))
+        if chosen in ("CPU", "Reference"):
+            return cls(chosen, threads or 1, replace(described, threads=threads or 1))
+        on_this_machine = dask in (None, LOCAL)
+        return cls(chosen, threads, replace(described, number=1) if on_this_machine and workers is None else described)
 
 
-class MdJob(Protocol):
+class MdJob(Task, Protocol):
     """A Context's worth of MD."""
 
     @property
@@ -107,7 +105,7 @@ def run_md_jobs(
     progress : bool
         Show a progress bar.
     report : callable, optional
-        Called with one line about the speed, if there was anything to do.
+        Called with one line about the speed, if there was anything to do, and one about Dask's dashboard.
     """
     n_systems = sum(job.n_systems for job in jobs)
     total = length * n_systems
@@ -122,7 +120,7 @@ def run_md_jobs(
         def on_progress(done: float) -> None:
             bar.update(done)
 
-        run_jobs(work, jobs, resources.workers_for(len(jobs)), on_progress)
+        run_tasks(work, jobs, resources.workers, on_progress, report)
     seconds = time.perf_counter() - begin
     if report is not None and jobs:
         bead_steps = length / time_step * sum(job.n_atoms for job in jobs)

@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from cgplugin.analysis.analyze import analyze_folder
 from cgplugin.analysis.trajectory_folders import find_folders
+from cgplugin.cluster.clusters import Workers
+from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json, sole_writer, write_json, write_text
 from cgplugin.learned.learned_model import LearnedModel
@@ -24,7 +26,6 @@ from cgplugin.screening.ranking import CandidateResult, Property, Ranking, combi
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.structure_files import Structure
 from cgplugin.units import time_unit
-from openmm_integration.ground_truth.worker_pool import Tell, run_jobs
 from openmm_integration.simulation import learned_simulation
 
 from .candidates import digest
@@ -107,6 +108,10 @@ class _Batch:
     threads: int
 
     @property
+    def name(self) -> str:
+        return ", ".join(structure.system.name for structure in self.structures)
+
+    @property
     def runs(self) -> Path:
         return self.out / "runs"
 
@@ -142,8 +147,10 @@ def screen(
     platform: str | None = None,
     threads: int = 1,
     workers: int | None = None,
+    dask: str | None = None,
     resume: bool = False,
     progress: bool = False,
+    report: Callable[[str], object] | None = None,
 ) -> Ranking:
     """Simulate candidates with a learned model and rank them by a property.
 
@@ -178,21 +185,25 @@ def screen(
     threads : int
         Of torch and of OpenMM's CPU platform, per worker.
     workers : int, optional
-        Processes that work on batches side by side; by default as many as there are cores for.
+        Processes of this machine that work on batches side by side; by default as many as there are cores for.
+    dask : str, optional
+        Workers elsewhere: see `cgplugin.cluster.clusters.Workers`. They must see ``out`` and the model's file.
     resume : bool
         Go on with an interrupted screening.
     progress : bool
         Show a progress bar.
+    report : callable, optional
+        Called with one line about Dask's dashboard.
 
     Raises
     ------
     UserError
-        If the settings make no sense, the folder has another screening, or the disk is full.
+        If the settings make no sense, the folder has another screening, or the disk is full; if batches fail, the others are
+        done nevertheless.
     """
-    out = Path(out)
-    for name, value in (("threads", threads), ("workers", workers)):
-        if value is not None and value < 1:
-            raise UserError(f"{name} is {value}, expected at least 1")
+    # workers elsewhere have another working directory
+    out = Path(out).absolute()
+    described = Workers(dask, workers, threads)
     rank([], what, model.units, top=top)  # refuses what it would refuse after hours
     discard = DISCARDED_SHARE * settings.n_steps * model.time_step if discard is None else discard
     _check_length(settings, model, discard)
@@ -200,15 +211,14 @@ def screen(
     parts = [candidates[first : first + size] for first in range(0, len(candidates), size)]
     batches = [
         _Batch(
-            number, part, model.source, settings, discard, out, skip_bad, force_field, platform, threads
+            number, part, str(Path(model.source).absolute()), settings, discard, out, skip_bad, force_field, platform,
+            threads,
         )
         for number, part in enumerate(parts)
     ]  # fmt: skip
     with sole_writer(out, "cgplugin screen"):
         _claim(out, model, candidates, settings, resume)
         missing = [batch for batch in batches if _known_results(batch) is None]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = max(1, cores // threads) if workers is None else workers
         steps = settings.n_steps * settings.replicas
         total, done = (sum(len(part) for part in list_) * steps for list_ in (parts, _finished(batches, missing)))
         with tqdm(total=total, initial=done, unit="step", unit_scale=True, disable=not progress) as bar:
@@ -216,7 +226,7 @@ def screen(
             def on_progress(amount: float) -> None:
                 bar.update(amount)
 
-            run_jobs(_simulate, missing, max(1, min(workers, len(missing))), on_progress)
+            run_tasks(_simulate, missing, described, on_progress, report)
         results = [result for batch in batches for result in _known_results(batch) or ()]
         ranking = rank(results, what, model.units, top=top, ascending=ascending, seed=settings.seed)
         _write(ranking, out)

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from .lammps_conversion import lammps_topology, topology_to_lammps
     from .part_reporter import PartReporter
     from .property_reporter import PropertyReporter, RdfReporter
-    from .simulation import learned_simulation
+    from .simulation import LearnedSimulation, learned_simulation, part_reporters
     from .system_files import save_system
 
 __all__ = [
     "CoarseSystem",
     "LearnedIntegrator",
+    "LearnedSimulation",
     "PartReporter",
     "PropertyReporter",
     "RdfReporter",
     "lammps_topology",
     "learned_simulation",
+    "part_reporters",
     "save_system",
     "topology_to_lammps",
 ]
@@ -30,11 +32,13 @@ __all__ = [
 _HOMES = {
     "CoarseSystem": "cg_system",
     "LearnedIntegrator": "integrator",
+    "LearnedSimulation": "simulation",
     "PartReporter": "part_reporter",
     "PropertyReporter": "property_reporter",
     "RdfReporter": "property_reporter",
     "lammps_topology": "lammps_conversion",
     "learned_simulation": "simulation",
+    "part_reporters": "simulation",
     "save_system": "system_files",
     "topology_to_lammps": "lammps_conversion",
 }

@@ -84,6 +84,8 @@ class LearnedIntegrator(openmm.CustomIntegrator):
     temperature : float, optional
         K; for forces in the System. By default that of the force field of the training data. The attribute may be set until
         the first step.
+    device : str or torch.device
+        Where the networks run: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
 
     Attributes
     ----------
@@ -118,6 +120,7 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         seed: int = 0,
         refinement: Refinement | None = None,
         temperature: float | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
         super().__init__(model.time_step * unit.picosecond)
         if not 0 <= seed < 2**31:
@@ -129,7 +132,9 @@ class LearnedIntegrator(openmm.CustomIntegrator):
         self.cg = cg
         self.temperature = temperature
         boxes = [cg.box_of(part) for part in range(len(cg.parts))]
-        self.simulator = LearnedSimulator(model, cg.parts, seed=seed, box_vectors=boxes, refinement=refinement)
+        self.simulator = LearnedSimulator(
+            model, cg.parts, seed=seed, box_vectors=boxes, refinement=refinement, device=device
+        )
         self.observers: list[Observer] = []
         self._kept = ContextState(self, model.n_history, model.time_step)
         self._refuse_to_run_without_model()

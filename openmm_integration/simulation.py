@@ -56,6 +56,8 @@ class LearnedSimulation(app.Simulation):
         OpenMM platform; see `choose_platform`.
     refinement : Refinement, optional
         Of every step by the model's Score GNN; by default what the model says.
+    temperature : float, optional
+        K; for forces that are added to the System. By default that of the force field of the training data.
     device : str or torch.device
         Where the networks run; see `cgplugin.learned.devices.choose_device`.
 
@@ -80,11 +82,13 @@ class LearnedSimulation(app.Simulation):
         platform: str | None = None,
         threads: int | None = None,
         refinement: Refinement | None = None,
+        temperature: float | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         chosen, properties = choose_platform(platform, threads)
-        integrator = LearnedIntegrator(model, cg, seed=seed, refinement=refinement)
-        integrator.simulator.to(device)
+        integrator = LearnedIntegrator(
+            model, cg, seed=seed, refinement=refinement, temperature=temperature, device=device
+        )
         super().__init__(cg.topology, cg.system, integrator, chosen, properties)
         if cg.start_frames is not None:
             self.context.setPositions(cg.positions)
@@ -107,6 +111,7 @@ def learned_simulation(
     platform: str | None = None,
     threads: int | None = None,
     refinement: Refinement | None = None,
+    temperature: float | None = None,
     device: str | torch.device = "cpu",
 ) -> LearnedSimulation:
     """Make a simulation that a trained model advances.
@@ -134,6 +139,8 @@ def learned_simulation(
         many as there are cores.
     refinement : Refinement, optional
         Of every step by the model's Score GNN; by default what the model says.
+    temperature : float, optional
+        K; for forces that are added to the System. By default that of the force field of the training data.
     device : str or torch.device
         Where the networks run: ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``.
 
@@ -178,7 +185,14 @@ def learned_simulation(
             threads=threads,
         )
     return LearnedSimulation(
-        model, cg, seed=seed, platform=platform, threads=threads, refinement=refinement, device=chosen
+        model,
+        cg,
+        seed=seed,
+        platform=platform,
+        threads=threads,
+        refinement=refinement,
+        temperature=temperature,
+        device=chosen,
     )
 
 

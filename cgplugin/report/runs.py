@@ -1,9 +1,10 @@
 """The report's part on learned simulations."""
 
 from pathlib import Path
+from typing import Any
 
-from cgplugin.errors import UserError
 from cgplugin.files import read_json
+from cgplugin.units import check_units, length_unit, time_unit
 
 from .columns import Columns
 from .content import Plot, Section, Table
@@ -15,11 +16,9 @@ ROWS = 200
 CURVES = 12
 """Runs whose series are shown."""
 
-_KEYS = ("model", "seed", "units", "length_unit", "time_unit", "time", "n_beads", "rg2_mean", "longest_bond")
-
 
 def run_sections(folders: dict[str, Path]) -> list[Section]:
-    """Sections of what ``cgplugin simulate`` wrote.
+    """Sections of what ``cgplugin simulate`` wrote; what a summary does not say, as that of an old run, is a dash.
 
     Parameters
     ----------
@@ -29,37 +28,35 @@ def run_sections(folders: dict[str, Path]) -> list[Section]:
     Raises
     ------
     UserError
-        If a summary lacks what the command writes.
+        If a file is damaged.
     """
     runs = {name: read_json(folder / "summary.json") for name, folder in folders.items()}
-    for name, run in runs.items():
-        if missing := [key for key in _KEYS if key not in run]:
-            raise UserError(f"{folders[name] / 'summary.json'}: has no '{missing[0]}': simulate again")
-    first = next(iter(runs.values()))
-    length, time = symbol(first["length_unit"]), symbol(first["time_unit"])
-    header = ["run", "model", "seed", f"time ({time})", "beads", f"⟨Rg²⟩ ({length}²)", f"longest bond ({length})"]
-    header += ["stretched steps", "ms per step"]
+    units = check_units(next(iter(runs.values())).get("units", "openmm"))
+    length, time = symbol(length_unit(units)), symbol(time_unit(units))
+    columns = {
+        "seed": ("seed", "{}"),
+        "time": (f"time ({time})", "{:g}"),
+        "n_beads": ("beads", "{}"),
+        "rg2_mean": (f"⟨Rg²⟩ ({length}²)", "{:.4g}"),
+        "longest_bond": (f"longest bond ({length})", "{:.3g}"),
+        "stretched_steps": ("stretched steps", "{}"),
+        "seconds_per_step": ("s per step", "{:.3g}"),
+    }
     rows = [
-        [
-            name,
-            Path(run["model"]).name,
-            str(run["seed"]),
-            f"{run['time']:g}",
-            str(run["n_beads"]),
-            f"{run['rg2_mean']:.4g}",
-            f"{run['longest_bond']:.3g}",
-            str(run.get("stretched_steps", "-")),
-            f"{1e3 * run['seconds_per_step']:.2f}" if "seconds_per_step" in run else "-",
-        ]
+        [name, Path(run.get("model", "-")).name, *(_cell(run, key, pattern) for key, (_, pattern) in columns.items())]
         for name, run in runs.items()
     ]
     note = f"The first {ROWS} of {len(rows)}. " if len(rows) > ROWS else ""
     note += "A step is stretched where a CG bond is longer than 1.5 times any in the training data."
-    plots = []
+    header = ["run", "model", *(heading for heading, _ in columns.values())]
     with_series = {name: path for name, path in folders.items() if (path / "properties.csv").is_file()}
-    if with_series:
-        plots.append(_series(dict(list(with_series.items())[:CURVES]), len(with_series), length, time))
+    plots = [_series(dict(list(with_series.items())[:CURVES]), len(with_series), length, time)] if with_series else []
     return [Section("Learned simulations", (), [Table(header, rows[:ROWS], "Runs", note)], plots)]
+
+
+def _cell(run: dict[str, Any], key: str, pattern: str) -> str:
+    value = run.get(key)
+    return pattern.format(value) if isinstance(value, int | float) else "-"
 
 
 def _series(folders: dict[str, Path], n: int, length: str, time: str) -> Plot:

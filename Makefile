@@ -3,9 +3,11 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+TORCH_VENV := .venv-openmm-torch
+TORCH_TESTS := tests/openmm_torch tests/openmm_integration/test_python_and_torch_force.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test test-openmm-torch lint format clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -13,6 +15,17 @@ quickstart: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2
+
+# openmm-torch needs a torch and an OpenMM of its own: 7 GB of disk, minutes to install
+test-openmm-torch: $(TORCH_VENV)/installed
+	$(TORCH_VENV)/bin/python -m pytest -q $(TORCH_TESTS)
+
+$(TORCH_VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TORCH_VENV)
+	grep -vi -e '^torch==' -e '^openmm==' constraints.txt > $(TORCH_VENV)/constraints.txt
+	$(TORCH_VENV)/bin/python -m pip install --quiet --constraint $(TORCH_VENV)/constraints.txt \
+		--editable .[openmm-torch] pytest hypothesis
+	touch $@
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -19,8 +19,10 @@ COMMANDS = {
     "analyze": "Properties of trajectories: numbers and plots.",
     "evaluate": "Measure a model against reference MD.",
     "baseline": "Regress a property from structures, for comparison.",
+    "export": "Write a learned simulation as stock OpenMM files.",
     "screen": "Rank candidates by a property, from structure alone.",
     "report": "Results as one HTML file: tables, plots, a 3-D view.",
+    "doctor": "What is installed here, what works, what is missing.",
 }
 """Name of each command and its one line in ``cgplugin --help``; the module of that name has the rest."""
 

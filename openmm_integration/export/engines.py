@@ -77,7 +77,7 @@ def _python_force(step: Any, periodic: bool) -> openmm.Force:
 
 def _torch_force(step: Any) -> openmm.Force:
     try:
-        import openmmtorch
+        import openmmtorch  # type: ignore[import-not-found]
     except ImportError as error:
         raise UserError(
             f"the engine 'torch' needs openmm-torch ({one_line(error)}): see docs/openmm_torch.md, and import torch before openmm"

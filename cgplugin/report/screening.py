@@ -15,6 +15,9 @@ from .figures import color, label, panels, place, symbol
 ROWS = 100
 """Candidates in the table; all are in ``ranking.csv``."""
 
+MOST_TICKS = 25
+"""Up to this many candidates each rank has its number on the axis."""
+
 NAMES = {
     "rg2": "mean Rg²",
     "relaxation_time": "relaxation time of Rg²",
@@ -99,6 +102,7 @@ def _ranking(content: dict[str, Any], name: str, unit: str) -> Plot:
     )
     figure.add_trace(values, **place(0, 1))
     figure.add_trace(odds, **place(1, 1))
+    figure.update_xaxes(range=[0.4, len(ranked) + 0.6], tickformat="d", dtick=1 if len(ranked) <= MOST_TICKS else None)
     figure.update_yaxes(range=[0, 1.02], **place(1, 1))
     caption = "Bars: standard errors. Orange: the top. The name is under the pointer."
     return Plot("Ranking", figure, caption, wide=True)

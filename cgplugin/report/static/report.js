@@ -7,7 +7,8 @@ for (const div of document.querySelectorAll(".plot")) {
     responsive: true,
     displaylogo: false,
     toImageButtonOptions: { format: "svg" },
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+    // none of those that would send the data somewhere
+    modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
   });
 }
 

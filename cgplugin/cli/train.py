@@ -29,6 +29,10 @@ ONE_THREAD_WIDTH = 64
 @click.option("--interval", type=float, help="Time between frames, ps or tau, where the files do not say it.")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished training beside --out.")
 @click.option("--threads", type=int, help="Threads of torch; by default one for narrow networks, else all cores.")
+@click.option(
+    "--devices", type=int, default=1, show_default=True, help="GPUs, or CPU processes, that share each batch."
+)
+@click.option("--nodes", type=int, default=1, show_default=True, help="Machines with as many each.  [docs/cluster.md]")
 @lammps_options
 @dataclass_options(TrainingOptions)
 @dataclass_options(NetworkOptions)
@@ -41,6 +45,8 @@ def command(
     interval: float | None,
     restart: bool,
     threads: int | None,
+    devices: int,
+    nodes: int,
     lammps_units: str | None,
     md_time_step: float | None,
     force_field: str | None,
@@ -58,19 +64,23 @@ def command(
     from cgplugin.training import options as training_options
     from cgplugin.training import trainer as training
     from cgplugin.training.data import find_data, lammps_atom_types, load_data
+    from cgplugin.training.processes import Processes
 
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"threads is {threads}, expected at least 1")
-        torch.set_num_threads(threads)
+    if threads is not None and threads < 1:
+        raise UserError(f"threads is {threads}, expected at least 1")
     paper = preset == "paper"
     settings = from_options(TrainingOptions, options, **(training_options.PAPER if paper else {}))
     network = from_options(NetworkOptions, options, **(network_options.PAPER if paper else {}))
-    if threads is None and network.hidden <= ONE_THREAD_WIDTH:
-        torch.set_num_threads(1)
+    if threads is None:
+        threads = 1 if network.hidden <= ONE_THREAD_WIDTH else max(1, torch.get_num_threads() // devices)
+    processes = Processes(devices, nodes, threads)
+    # those of several processes are theirs: this one must not have any when it is forked
+    torch.set_num_threads(threads if processes.number == 1 else 1)
     training.check_output(out)
     conventions = conventions_from(lammps_units, md_time_step, force_field)
     progress = show_progress()
+    # nodes do not wait for each other here: each has its own files
+    beads = f"beads-{processes.node}" if processes.node else "beads"
 
     def read(directories: tuple[str, ...], name: str) -> Any:
         return load_data(
@@ -79,7 +89,7 @@ def command(
             partition_seed=settings.partition_seed,
             conventions=conventions,
             interval=interval,
-            scratch=training.working_folder(out) / "beads" / name,
+            scratch=training.working_folder(out) / beads / name,
             progress=progress,
         )
 
@@ -93,8 +103,11 @@ def command(
         network=network,
         validation=held_out,
         lammps_atom_types=lammps_atom_types(trajectories),
+        processes=processes,
         restart=restart,
         progress=progress,
     )
+    if processes.node:
+        return
     click.echo(f"model:  {written}")
     click.echo(f"logs:   {training.working_folder(out)}")

@@ -16,6 +16,8 @@ from cgplugin.coarse_graining.neighbours import BeadGraph, Edges, join
 from cgplugin.coarse_graining.vocabulary import FineGraph, Vocabulary, fine_graph, join_fine_graphs
 from cgplugin.errors import UserError
 
+from .processes import own_share, rank_and_number
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -285,7 +287,7 @@ class WindowSampler(Sampler[list[Request]]):
     """Random batches: a few systems, several windows of each, so that few fine graphs are embedded per batch.
 
     Batch b of epoch e is drawn from a generator seeded by (seed, e, b): a resumed training sees what an uninterrupted
-    one would have seen.
+    one would have seen. Several processes share the systems of each batch, so that their number changes nothing in it.
     """
 
     n_windows: NDArray[np.int64] = field(repr=False)
@@ -308,10 +310,30 @@ class WindowSampler(Sampler[list[Request]]):
             key = (self.seed, self.epoch, batch)
             random = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
             systems = random.choice(len(weights), size=self.systems_per_batch, p=weights)
-            yield [
+            requests = [
                 Request(int(system), random.integers(self.n_windows[system], size=self.windows_per_system), (*key, n))
                 for n, system in enumerate(systems)
             ]
+            yield list(own_share(requests))
+
+
+@dataclass
+class FixedSampler(Sampler[list[Request]]):
+    """Batches for validation, shared by several processes; each has them all where there are fewer batches than processes."""
+
+    batches: Sequence[list[Request]] = field(repr=False)
+
+    @property
+    def own(self) -> Sequence[list[Request]]:
+        """Batches of this process."""
+        # of losses that are equal on all processes the mean over these is the same
+        return own_share(self.batches) if len(self.batches) >= rank_and_number()[1] else self.batches
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        return iter(self.own)
 
 
 def fixed_batches(dataset: WindowDataset, windows_per_system: int, systems_per_batch: int) -> list[list[Request]]:

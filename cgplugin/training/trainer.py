@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -29,20 +30,22 @@ from torch.utils.data import DataLoader
 
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.vocabulary import Vocabulary
-from cgplugin.errors import UserError
+from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel, ModelDescription
+from cgplugin.learned.model_archive import check_unpacked_size
 from cgplugin.learned.refinement import Refinement, noise_levels
 from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.dynamics import Scales
 from cgplugin.networks.options import NetworkOptions
 from cgplugin.systems.periodic import box_heights
 
-from .dataset import Augmentation, Batch, Request, WindowDataset, WindowSampler, fixed_batches
+from .dataset import Augmentation, Batch, FixedSampler, WindowDataset, WindowSampler, fixed_batches
 from .lightning_notices import quiet_lightning
 from .likelihood import negative_log_likelihood, score_loss, size_loss
 from .normalisation import fit_scales
 from .options import TrainingOptions
+from .processes import Processes, weight_of_share
 
 VALIDATION_WINDOWS = 100
 """Windows of each validation system."""
@@ -94,15 +97,27 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of a training batch (paper: L = L_dyn + L_score)."""
         losses = self.losses(batch)
-        self.log("train_nll", losses["nll"], prog_bar=True, batch_size=1)
-        if "score" in losses:
-            self.log("train_score", losses["score"], prog_bar=True, batch_size=1)
+        several = self.trainer.world_size > 1
+        if several:
+            weight = weight_of_share(len(batch.target), self.device)
+            losses = {name: weight * loss for name, loss in losses.items()}
+            # DDP waits for a gradient of every parameter, and a share without CG bonds, say, has none for some
+            losses["size"] = losses["size"] + 0.0 * sum(parameter.sum() for parameter in self.parameters())
+        for name in ("nll", "score"):
+            if name in losses:
+                self.log(f"train_{name}", losses[name], prog_bar=True, batch_size=1, sync_dist=several)
         return losses["nll"] + self.options.size_weight * losses["size"] + losses.get("score", torch.tensor(0.0))
 
     def validation_step(self, batch: Batch) -> None:
         """Losses of a validation batch, weighted by its number of beads."""
         for name, loss in self.losses(batch).items():
-            self.log(f"val_{name}", loss, prog_bar=name == "nll", batch_size=len(batch.target))
+            self.log(
+                f"val_{name}",
+                loss,
+                prog_bar=name == "nll",
+                batch_size=len(batch.target),
+                sync_dist=self.trainer.world_size > 1,
+            )
 
     def configure_optimizers(self) -> Any:
         """Adam with exponential decay of the learning rate (paper, Methods)."""
@@ -129,6 +144,7 @@ def train(
     network: NetworkOptions = NetworkOptions(),
     validation: Sequence[CoarseTrajectory] | None = None,
     lammps_atom_types: dict[str, str] | None = None,
+    processes: Processes = Processes(),
     restart: bool = False,
     progress: bool = False,
 ) -> Path:
@@ -149,6 +165,9 @@ def train(
         If not given, a share of the training systems is set aside (of a single system: the end of its trajectory).
     lammps_atom_types : dict, optional
         LAMMPS type (as text) to name; stored with the model.
+    processes : Processes
+        Several of them share the systems of each batch, and give the same losses as one, to rounding; a training may go on with
+        another number.
     restart : bool
         Throw an unfinished training away.
     progress : bool
@@ -157,7 +176,7 @@ def train(
     Returns
     -------
     Path
-        The model file, holding the weights of the best validation loss.
+        The model file, holding the weights of the best validation loss; the first node writes it.
 
     Raises
     ------
@@ -168,6 +187,10 @@ def train(
     if not trajectories:
         raise UserError("there are no trajectories to train on")
     options, stride = _settle(options, trajectories, validation or ())
+    if options.systems_per_batch < processes.number:
+        raise UserError(
+            f"systems-per-batch is {options.systems_per_batch}, but {processes.number} processes share them: give more"
+        )
     if validation is None:
         trajectories, validation = _split(trajectories, options, stride)
     everything = [*trajectories, *validation]
@@ -194,7 +217,7 @@ def train(
 
     folder = working_folder(out)
     provenance = _provenance(options, network, trajectories, validation)
-    unfinished = _prepare_folder(folder, provenance, restart)
+    unfinished = _prepare_folder(folder, provenance, restart, processes)
 
     lightning.seed_everything(options.seed, workers=False, verbose=False)
     networks = LearnedNetworks(
@@ -208,8 +231,10 @@ def train(
         scales=scales,
     )
     module = TrainingModule(networks, options, scales)
-    with quiet_lightning():
-        best = _fit(module, training_set, validation_set, options, folder, unfinished, progress)
+    with quiet_lightning(), processes.prepared():
+        best = _fit(module, training_set, validation_set, options, processes, folder, unfinished, progress)
+    if processes.node:
+        return out
     module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     description = ModelDescription(
         units=everything[0].cg.system.units,
@@ -278,6 +303,7 @@ def _fit(
     training_set: WindowDataset,
     validation_set: WindowDataset,
     options: TrainingOptions,
+    processes: Processes,
     folder: Path,
     unfinished: Path | None,
     progress: bool,
@@ -286,9 +312,9 @@ def _fit(
     sampler = WindowSampler(
         training_set.n_windows, batches, options.systems_per_batch, options.windows_per_system, options.seed
     )
-    validation_batches: list[Sequence[Request]] = list(
-        fixed_batches(validation_set, VALIDATION_WINDOWS, options.systems_per_batch)
-    )
+    # something for every process, where there are enough systems
+    size = min(options.systems_per_batch, max(1, len(validation_set.trajectories) // processes.number))
+    validation_sampler = FixedSampler(fixed_batches(validation_set, VALIDATION_WINDOWS, size))
     # saved at the end of an epoch, after its validation: that is where a resumed training can go on exactly
     checkpoints = ModelCheckpoint(
         dirpath=folder,
@@ -303,11 +329,12 @@ def _fit(
     averaging = [EMAWeightAveraging(decay=1 - 1 / averaged)] if averaged > 1 else []
     trainer = lightning.Trainer(
         accelerator="auto",
-        devices=1,
+        **processes.options,
         # counted in epochs, since Lightning resumes runs that are limited by steps in the middle of an epoch
         max_epochs=math.ceil(options.steps / batches),
         gradient_clip_val=options.gradient_clip,
         callbacks=[
+            *processes.callbacks,
             *averaging,
             _RecordLoss(),
             checkpoints,
@@ -324,15 +351,15 @@ def _fit(
         num_sanity_val_steps=0,
         enable_progress_bar=progress,
         enable_model_summary=False,
-        plugins=[_WholeCheckpointIO()],
+        plugins=[_WholeCheckpointIO(), *processes.plugins],
         use_distributed_sampler=False,
     )
     trainer.fit(
         module,
         DataLoader(training_set, batch_size=None, sampler=sampler),
-        DataLoader(validation_set, batch_size=None, sampler=validation_batches),
+        DataLoader(validation_set, batch_size=None, sampler=validation_sampler),
         ckpt_path=unfinished,
-        weights_only=False,
+        weights_only=True,
     )
     best = Path(checkpoints.best_model_path)
     if not best.is_file():
@@ -450,9 +477,11 @@ def _provenance(
     }
 
 
-def _prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool) -> Path | None:
+def _prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool, processes: Processes) -> Path | None:
     """Checkpoint of an unfinished training of the same kind, or None for a fresh start."""
     record = folder / "training.json"
+    if processes.nodes > 1 and restart:
+        raise UserError(f"--restart on several nodes, which look at the same files: remove {folder} instead")
     if restart and folder.exists():
         shutil.rmtree(folder)
     unfinished = folder / "last.ckpt"
@@ -460,10 +489,24 @@ def _prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool) -> 
         earlier = {k: v for k, v in read_json(record).items() if k != "versions"}
         current = json.loads(json.dumps({k: v for k, v in provenance.items() if k != "versions"}))
         if earlier == current:
+            _check_checkpoint(unfinished)
             return unfinished
         changed = ", ".join(key for key in current if earlier.get(key) != current[key])
         raise UserError(
             f"{folder}: holds a training that differs in {changed}; continue it with the same options, or use --restart"
         )
-    write_json(record, provenance)
+    if processes.node == 0:
+        write_json(record, provenance)
     return None
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Raise a `UserError` unless the file holds tensors, numbers and text only, so that loading it runs no code."""
+    try:
+        check_unpacked_size(path)
+        torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        reason = one_line(error)[:120]
+        raise UserError(f"{path}: not a checkpoint of cgplugin, begin anew with --restart ({reason})") from error

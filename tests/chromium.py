@@ -22,17 +22,17 @@ _FLAGS = (
     "--hide-scrollbars", "--remote-debugging-port=0", "--remote-allow-origins=*",
 )  # fmt: skip
 
-_TIMEOUT = 90.0
+_TIMEOUT = 240.0
 """Seconds that a page on a busy machine may take for an answer."""
 
 
 class Page:
-    """A page in a browser; events are kept from the first request on.
+    """A page in a browser.
 
     Attributes
     ----------
     events : list of dict
-        Everything that the browser reported, in order: ``method`` and ``params``.
+        What the browser reported since `open`, in order: ``method`` and ``params``.
     """
 
     def __init__(self, address: str) -> None:
@@ -57,7 +57,8 @@ class Page:
             self.events.append(message)
 
     def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Open a file from disk and wait until it is loaded."""
+        """Open a file from disk and wait until it is loaded; events of the page before are forgotten."""
+        self.events.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Page.navigate", url=path.resolve().as_uri())
         deadline = time.monotonic() + _TIMEOUT

@@ -15,10 +15,10 @@ import yaml
 from distributed import Client, LocalCluster
 
 from cgplugin import UserError
-from cgplugin.cluster.clusters import Workers, load_cluster
+from cgplugin.cluster.clusters import Workers, connected, load_cluster
 from cgplugin.cluster.tasks import run_tasks
 from openmm_integration.ground_truth.generate import GenerateSpec, generate
-from tests.conftest import ROOT
+from tests.conftest import POLYMER, ROOT, run_cli
 from tests.dask_tasks import Item, count, endless, misbehave
 
 HERE, TWO = Workers(number=1), Workers(number=2)
@@ -43,7 +43,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -108,7 +108,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, sent: signal.Signals) -> 
         os.killpg(parent.pid, sent)
     else:
         parent.send_signal(sent)
-    parent.wait(timeout=60)
+    parent.wait(timeout=600)
     wait_until(lambda: not any(map(is_alive, pids)))
 
 
@@ -173,7 +173,7 @@ def test_killed_worker_costs_only_what_it_was_at(tmp_path: Path) -> None:
         doomed.kill()
         finished = {path: path.stat().st_mtime_ns for path in out.glob("0*")}
         assert len(finished) < 8
-        _, errors = program.communicate(timeout=120)
+        _, errors = program.communicate(timeout=600)
         assert program.returncode == 0, errors
         assert {path: path.stat().st_mtime_ns for path in finished} == finished
         assert contents(out) == contents(tmp_path / "alone")
@@ -251,9 +251,9 @@ def test_slurm_script_of_the_example(tmp_path: Path) -> None:
     path = os.environ["PATH"]
     try:
         os.environ["PATH"] = f"{bin_folder}:{path}"
-        with load_cluster(tmp_path / "slurm.yaml") as cluster:
+        with connected(Workers(str(tmp_path / "slurm.yaml")), 1) as client:
             wait_until(lambda: len(list(tmp_path.glob("asked.*"))) == 10)
-            script = cluster.job_script()
+            script, allowed = client.cluster.job_script(), client.cluster.scheduler.allowed_failures
     finally:
         os.environ["PATH"] = path
     lines = script.splitlines()
@@ -263,7 +263,7 @@ def test_slurm_script_of_the_example(tmp_path: Path) -> None:
     assert "--nthreads 1" in lines[-1]
     assert "--nworkers 16" in lines[-1]
     assert "--lifetime 23h50m" in lines[-1]
-    assert cluster.scheduler.allowed_failures == 1
+    assert allowed == 1
 
 
 @pytest.mark.parametrize(
@@ -283,3 +283,21 @@ def test_bad_cluster_files(tmp_path: Path, changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=rf"bad\.yaml: .*{message}") as caught:
         load_cluster(tmp_path / "bad.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_evaluation_in_batches_does_not_depend_on_the_workers(tmp_path: Path) -> None:
+    """Two batches of one system: the same runs here and on two workers; resumed, there is nothing left to do."""
+    references = [word for name in ("000", "006") for word in ("--reference", POLYMER / "devtest" / name)]
+    words = ["evaluate", ROOT / "models" / "polymer.pt", *references, "--time", "500tau", "--batch", 1]
+    for name, who in (("one", ["--workers", 1]), ("two", ["--workers", 2]), ("two", ["--workers", 2, "--resume"])):
+        done = run_cli(*words, *who, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    for system in ("000", "006"):
+        one, two = ((tmp_path / name / "runs" / system / "properties.csv").read_bytes() for name in ("one", "two"))
+        assert one == two
+    assert len({(tmp_path / "one" / "runs" / name / "properties.csv").read_bytes() for name in ("000", "006")}) == 2
+    again = run_cli(*words, "--out", tmp_path / "two")
+    assert again.returncode == 2
+    assert "exists already: use --resume to go on" in again.stderr
+    other = run_cli(*words[:-1], 2, "--resume", "--out", tmp_path / "two")
+    assert "holds an evaluation with a batch of another size" in other.stderr

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from .cg_system import CoarseSystem
     from .integrator import LearnedIntegrator
     from .lammps_conversion import lammps_topology, topology_to_lammps
-    from .part_reporter import PartReporter
-    from .property_reporter import PropertyReporter, RdfReporter
+    from .reporters.part_reporter import PartReporter
+    from .reporters.property_reporter import PropertyReporter, RdfReporter
     from .simulation import LearnedSimulation, learned_simulation, part_reporters
     from .system_files import save_system
 
@@ -33,9 +33,9 @@ _HOMES = {
     "CoarseSystem": "cg_system",
     "LearnedIntegrator": "integrator",
     "LearnedSimulation": "simulation",
-    "PartReporter": "part_reporter",
-    "PropertyReporter": "property_reporter",
-    "RdfReporter": "property_reporter",
+    "PartReporter": "reporters.part_reporter",
+    "PropertyReporter": "reporters.property_reporter",
+    "RdfReporter": "reporters.property_reporter",
     "lammps_topology": "lammps_conversion",
     "learned_simulation": "simulation",
     "part_reporters": "simulation",

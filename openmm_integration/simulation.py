@@ -30,8 +30,8 @@ from openmm_integration.runs.start_frames import (
 
 from .cg_system import CoarseSystem
 from .integrator import LearnedIntegrator
-from .part_reporter import PartReporter
 from .platforms import check_threads, choose_platform
+from .reporters.part_reporter import PartReporter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,7 @@ from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.units import length_unit, time_unit
 from openmm_integration.integrator import LearnedIntegrator
-from openmm_integration.part_reporter import PartReporter
+from openmm_integration.reporters.part_reporter import PartReporter
 
 from .coarse_files import write_beads
 

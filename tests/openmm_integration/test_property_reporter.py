@@ -25,7 +25,7 @@ from openmm_integration import (
     RdfReporter,
     learned_simulation,
 )
-from openmm_integration.running_properties import PLAIN_PROPERTIES, Surprise, WatchedSystem
+from openmm_integration.reporters.running_properties import PLAIN_PROPERTIES, Surprise, WatchedSystem
 from openmm_integration.runs.start_frames import from_trajectory
 from tests.conftest import chain
 from tests.random_model import random_model

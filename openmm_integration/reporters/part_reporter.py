@@ -10,8 +10,8 @@ from openmm import app, unit
 
 from cgplugin.errors import UserError
 from cgplugin.systems.periodic import wrap_molecules
+from openmm_integration.cg_system import CoarseSystem, bead_topology
 
-from .cg_system import CoarseSystem, bead_topology
 from .dcd_appending import DcdHeader, cut_frames, erase_date
 
 

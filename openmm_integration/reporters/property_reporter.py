@@ -16,8 +16,8 @@ from cgplugin.files import replacing
 from cgplugin.learned.simulator import Observation
 from cgplugin.observables.electrolyte import N_BINS, default_range
 from cgplugin.observables.radial_distribution import RadialDistributionAccumulator
+from openmm_integration.integrator import LearnedIntegrator
 
-from .integrator import LearnedIntegrator
 from .running_properties import (
     PLAIN_PROPERTIES,
     Collisions,
@@ -128,7 +128,7 @@ class PropertyReporter(_ObservingReporter):
     ============== ======================================================================================================
 
     Then ``collisions`` and ``neighbours A-B``, where a distance for them is given. The classes of the same names in
-    `openmm_integration.running_properties` define each. Species are those of ``cgplugin analyze``.
+    `openmm_integration.reporters.running_properties` define each. Species are those of ``cgplugin analyze``.
 
     With ``append``, after a restart from a checkpoint or a state, the file becomes what an uninterrupted run would have
     written, byte by byte: lines behind the restart are cut off and written again. The same happens when an earlier state is

@@ -13,6 +13,7 @@ from cgplugin.files import replacing, write_text
 from cgplugin.learned import torchscript
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
+from cgplugin.learned.simulator import LearnedSimulator
 from openmm_integration.cg_system import CoarseSystem
 from openmm_integration.topology import write_pdb
 
@@ -127,14 +128,15 @@ def export_simulation(
         raise UserError(f"{len(cg.parts)} systems to export, expected one: export them one by one")
     if not 1 <= seed < 2**31:
         raise UserError(f"seed is {seed}, expected an integer from 1 to {2**31 - 1} (0 makes OpenMM choose one)")
-    if cg.start_frames is None or len(cg.start_frames) != model.n_history + 1:
+    if cg.start_frames is None:
         raise UserError(
-            f"{cg.parts[0].system.name}: an export needs {model.n_history + 1} start frames, the beads have "
-            f"{'none' if cg.start_frames is None else len(cg.start_frames)}"
+            f"{cg.parts[0].system.name}: an export needs the first frames: give the bead system start frames"
         )
-    chosen = model.refinement if refinement is None else refinement
-    layout = Layout(cg.n_beads, model.n_history, 1 + chosen.n_normal)
-    step = learned_step(model, cg.parts[0], layout, cg.box_of(0), chosen)
+    # checks what it is given, and makes the very state that a LearnedIntegrator would start from
+    simulator = LearnedSimulator(model, cg.parts, box_vectors=[cg.box_of(0)], refinement=refinement)
+    start = simulator.start([cg.start_frames])
+    layout = Layout(cg.n_beads, model.n_history, 1 + simulator.refinement.n_normal)
+    step = learned_step(model, cg.parts[0], layout, cg.box_of(0), simulator.refinement)
     force = step_force(step, engine, periodic=cg.common_box is not None)
     force.setForceGroup(STEP_GROUP)
     system = openmm.XmlSerializer.clone(cg.system)
@@ -146,7 +148,7 @@ def export_simulation(
         system,
         learned_steps(layout, model.time_step, seed),
         layout,
-        unit.Quantity(layout.positions(cg.start_frames), unit.nanometer),
+        unit.Quantity(layout.positions(start), unit.nanometer),
         step,
     )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cgplugin.learned.simulator import LearnedState
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,14 +51,10 @@ class Layout:
         """Which particles hold normal numbers, shape (n_particles,)."""
         return np.arange(self.n_particles) >= (1 + self.n_history) * self.n_beads
 
-    def positions(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Positions of all particles, shape (n_particles, 3), nm.
-
-        Parameters
-        ----------
-        frames : array, shape (n_history + 1, n_beads, 3)
-            nm, unwrapped, one learned time step apart, the latest last.
-        """
+    def positions(self, state: LearnedState) -> NDArray[np.float64]:
+        """Positions of all particles in a state, shape (n_particles, 3), nm."""
+        displacements = state.displacements.numpy().transpose(1, 0, 2)
         positions = np.zeros((self.n_particles, 3))
-        positions[~self.is_normal] = frames[::-1].reshape(-1, 3)
+        frames = np.concatenate([state.positions.numpy()[None], -displacements]).cumsum(axis=0)
+        positions[~self.is_normal] = frames.reshape(-1, 3)
         return positions

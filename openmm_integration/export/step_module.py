@@ -13,7 +13,6 @@ from cgplugin.errors import UserError
 from cgplugin.learned import torchscript
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
-from cgplugin.learned.start_checks import check_box_fits
 
 from .layout import Layout
 from .neighbour_search import BeadEdges
@@ -176,10 +175,10 @@ def learned_step(
     model: LearnedModel,
     cg: CoarseGraining,
     layout: Layout,
-    box_vectors: NDArray[np.float64] | None = None,
-    refinement: Refinement | None = None,
+    box_vectors: NDArray[np.float64] | None,
+    refinement: Refinement,
 ) -> Any:
-    """Script the learned step of one system.
+    """Script the learned step of one system, which fits the model (`cgplugin.learned.simulator.LearnedSimulator` checks it).
 
     Parameters
     ----------
@@ -187,10 +186,9 @@ def learned_step(
         Read from a file, which is read again.
     cg : CoarseGraining
     layout : Layout
-    box_vectors : array, shape (3, 3), optional
+    box_vectors : array, shape (3, 3), or None
         nm, rows.
-    refinement : Refinement, optional
-        By default what the model says.
+    refinement : Refinement
 
     Returns
     -------
@@ -200,11 +198,9 @@ def learned_step(
     Raises
     ------
     UserError
-        If the system does not fit the model, or the refinement cannot be exported.
+        If the model's file is gone, or the refinement cannot be exported.
     """
     description = model.description
-    refinement = model.refinement if refinement is None else refinement
-    check_box_fits(model, cg.system.name, box_vectors)
     # not as they are in memory: frozen to constants, which cannot move to a GPU
     networks, _ = torchscript.load(model.source)
     for parameter in networks.parameters():
@@ -234,9 +230,5 @@ def _flow_levels(model: LearnedModel, refinement: Refinement) -> list[float]:
             f"{model.source}: a step refined by {refinement.sampler!r} cannot be exported: choose the sampler 'flow', or 0 levels"
         )
     levels = model.description.noise_levels
-    if refinement.levels + refinement.skip > len(levels):
-        raise UserError(
-            f"{refinement.levels} levels of refinement and {refinement.skip} left out, but {model.source} has {len(levels)}"
-        )
     chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
     return [levels[n] for n in chosen]

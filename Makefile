@@ -7,7 +7,7 @@ TORCH_VENV := .venv-openmm-torch
 TORCH_TESTS := tests/openmm_torch tests/openmm_integration/test_python_and_torch_force.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart test test-openmm-torch lint format clean
+.PHONY: quickstart test test-openmm-torch docs lint format clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -26,6 +26,10 @@ $(TORCH_VENV)/installed: pyproject.toml constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet --constraint $(TORCH_VENV)/constraints.txt \
 		--editable .[openmm-torch] pytest hypothesis
 	touch $@
+
+# the documentation, in docs/_build/html; needs no network once installed
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -48,5 +52,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[dev]
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[docs]
+	touch $@
+
 clean:
-	rm -rf $(VENV) quickstart build *.egg-info
+	rm -rf $(VENV) quickstart build docs/_build *.egg-info

@@ -1,0 +1,66 @@
+"""Sphinx configuration: ``make docs`` builds docs/_build/html with warnings as errors, without network."""
+
+import sys
+from pathlib import Path
+
+import cgplugin
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+project = "cgplugin"
+author = "the cgplugin developers"
+project_copyright = "the cgplugin developers"
+release = version = cgplugin.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "literal_prose",
+    "mathml",
+    "repository_links",
+]
+exclude_patterns = ["_build"]
+# links to benchmarks/NAME/README.md lead to the page that includes it
+repository_pages = {
+    "CHANGELOG.md": "changelog",
+    "examples": "examples",
+    "models/README.md": "models",
+    **{
+        f"benchmarks/{page.stem}/README.md": f"benchmarks/{page.stem}"
+        for page in Path(__file__).parent.glob("benchmarks/*.md")
+    },
+}
+
+# MyST
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+
+# API reference; docstrings are numpydoc, with single backticks for names
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+numpydoc_show_class_members = False
+python_use_unqualified_type_names = True
+# names of other packages: their inventories are on the network, which the build does without
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!cgplugin\.|openmm_integration\.|lammps_reader\.).*")]
+
+nitpick_ignore = [
+    # names in docstrings that have moved
+    ("py:obj", "cgplugin.networks.ScoreGNN.forward"),
+    ("py:obj", "cgplugin.systems.periodic.make_whole"),
+]
+
+# HTML
+html_theme = "furo"
+html_title = f"cgplugin {version}"
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+copybutton_prompt_text = r"\$ |>>> "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True

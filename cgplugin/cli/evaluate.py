@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .dask_option import dask_option
 from .data_options import conventions_from, lammps_options
 from .options import config_option, refinement_from, refinement_options, show_progress
 from .report import finish_with_report
@@ -55,6 +56,15 @@ if TYPE_CHECKING:
 @click.option(
     "--without-refinement", is_flag=True, help="Simulate periodic systems without refinement as well, for comparison."
 )
+@click.option(
+    "--batch",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Systems, replicas included, that go through the network together; each batch is a run of its own.",
+)
+@click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
+@dask_option
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
@@ -78,6 +88,9 @@ def command(
     refinement_steps: int | None,
     refinement_sampler: str | None,
     without_refinement: bool,
+    batch: int,
+    workers: int | None,
+    dask: str | None,
     platform: str | None,
     threads: int,
     resume: bool,
@@ -85,7 +98,7 @@ def command(
     md_time_step: float | None,
     force_field: str | None,
 ) -> None:
-    """Simulate the reference systems with MODEL, in one batch, and compare: tables and plots in --out.
+    """Simulate the reference systems with MODEL, in batches, and compare: tables and plots in --out.
 
     DIR holds folders with a structure (LAMMPS data file, or topology.pdb with system.json), trajectories and, where there is
     one, rg2.npy: Rg^2 of the fine system at equal intervals since the start of the run.
@@ -101,6 +114,7 @@ def command(
 
     from cgplugin.baselines.diffusivity import DiffusivityBaseline
     from cgplugin.baselines.model_file import load as load_baseline
+    from cgplugin.cluster.clusters import Workers
     from cgplugin.errors import UserError
     from cgplugin.evaluation.electrolytes import LEARNED, MINIMUM_RUN_FRAMES, UNREFINED
     from cgplugin.evaluation.reference import PeriodicReference
@@ -113,8 +127,7 @@ def command(
     for name, value in (("md-cost", md_cost), ("interval", interval), ("rg2-interval", rg2_interval)):
         if value is not None and not value > 0:
             raise UserError(f"--{name} {value:g}: expected a positive number")
-    if threads < 1:
-        raise UserError(f"threads is {threads}, expected at least 1")
+    described = Workers(dask, workers, threads)
     torch.set_num_threads(threads)
     learned = LearnedModel.load(model)
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
@@ -154,8 +167,11 @@ def command(
             start="reference" if start == "reference" else "md",
             refinement=refined,
             platform=platform,
+            batch=batch,
+            workers=described,
             resume=resume,
             progress=show_progress(),
+            report=click.echo,
         )
 
     if chains:

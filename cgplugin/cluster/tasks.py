@@ -230,14 +230,15 @@ def _check_threads(worker: "Worker") -> None:
 
 def _raise(failures: dict[str, BaseException], n_tasks: int) -> None:
     """Raise one error that lists what failed."""
+    if n_tasks == 1:
+        raise next(iter(failures.values()))
     lines = []
     for name, error in failures.items():
         text = one_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {one_line(error)}"
         lines.append(text if text.startswith(f"{name}: ") else f"{name}: {text}")
     first = next(iter(failures.values()))
-    text = "; ".join(lines)
-    if n_tasks > 1:
-        text = f"{len(failures)} of {n_tasks} tasks failed, the others are done (start again to try once more): {text}"
+    failed = f"{len(failures)} of {n_tasks} tasks failed, the others are done (start again to try once more)"
+    text = f"{failed}: {'; '.join(lines)}"
     if all(isinstance(error, UserError) for error in failures.values()):
         raise UserError(text) from first
     raise RuntimeError(text) from first

@@ -1,17 +1,22 @@
-"""Learned simulations of reference systems, all in one batch; a system that diverges does not take the others with it."""
+"""Learned simulations of reference systems, in batches; a system that diverges does not take the others with it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
+from cgplugin.cluster.clusters import Workers
+from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
 from cgplugin.evaluation.reference import Reference
+from cgplugin.files import read_json, write_json
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
 from cgplugin.learned.simulator import SimulationDivergedError
@@ -23,6 +28,9 @@ from .resumable_run import ResumableRun, RunSettings
 from .start_frames import from_trajectory
 
 Start = Literal["md", "reference"]
+
+RESULTS_FILE = "reference_runs.json"
+"""Of a batch: where its systems are, which have none, and what they took."""
 
 
 class EverySystemDivergedError(UserError):
@@ -58,6 +66,29 @@ class ReferenceRuns:
     core_seconds: float
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """References that share a run; simulated by one process."""
+
+    number: int
+    references: Sequence[Reference]
+    model: LearnedModel | str
+    out: Path
+    settings: RunSettings
+    start: Start
+    refinement: Refinement | None
+    platform: str | None
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return f"batch {self.number} ({', '.join(reference.name for reference in self.references)})"
+
+    @property
+    def results(self) -> Path:
+        return self.out / RESULTS_FILE
+
+
 def simulate_references(
     model: LearnedModel,
     references: Sequence[Reference],
@@ -67,17 +98,23 @@ def simulate_references(
     start: Start = "md",
     refinement: Refinement | None = None,
     platform: str | None = None,
+    batch: int | None = None,
+    workers: Workers = Workers(number=1),
     resume: bool = False,
     progress: bool = False,
+    report: Callable[[str], object] | None = None,
 ) -> ReferenceRuns:
-    """Simulate every reference system, with all replicas in one batch, into ``out/runs``.
+    """Simulate every reference system with all its replicas, in batches, into ``out/runs``.
 
-    Where the position of a bead is no longer finite, its system is left out and the others are simulated again, into
-    ``out/runs-without-NAME``: what a system does must not depend on whether others stay together.
+    A batch goes through the network together. Where the position of a bead is no longer finite, its system is left out and the
+    others of its batch are simulated again, into ``runs-without-NAME``: what a system does must not depend on whether others
+    stay together. It depends on the seed and on which systems share its batch, never on the workers. With several batches,
+    each has a folder below ``out/batches``, and ``out/runs`` has links.
 
     Parameters
     ----------
     model : LearnedModel
+        Read from a file, where there are several workers.
     references : sequence of Reference
         All with periodic boxes, or all without.
     out : Path
@@ -88,10 +125,16 @@ def simulate_references(
         By default what the model says.
     platform : str, optional
         OpenMM platform.
+    batch : int, optional
+        Systems, replicas included, in a batch; by default all of them.
+    workers : Workers
+        Who simulates the batches; they must see ``out``.
     resume : bool
         Go on with interrupted runs.
     progress : bool
-        Show progress bars.
+        Show a progress bar.
+    report : callable, optional
+        Called with one line about Dask's dashboard.
 
     Raises
     ------
@@ -100,51 +143,132 @@ def simulate_references(
     EverySystemDivergedError
         If no system stays together.
     """
+    if batch is not None and batch < 1:
+        raise UserError(f"batch is {batch}, expected at least 1")
     for reference in references:
         model.check(reference.system)
         check_box_fits(model, reference.name, reference.structure.box_vectors)
-    remaining, diverged = list(references), dict[str, str]()
+    size = len(references) if batch is None else max(1, batch // settings.replicas)
+    # workers elsewhere have another working directory
+    place = out.absolute()
+    alone = size >= len(references)
+    batches = [
+        _Batch(
+            number,
+            [_to_start(reference, start) for reference in references[first : first + size]],
+            model if alone and workers.dask is None else str(Path(model.source).absolute()),
+            place if alone else place / "batches" / f"{number:04d}",
+            settings if alone else replace(settings, seed=_seed_of_batch(settings.seed, number)),
+            start,
+            refinement,
+            platform,
+            torch.get_num_threads(),
+        )
+        for number, first in enumerate(range(0, len(references), size))
+    ]
+    _check_folder(place, batches, resume)
+    total = settings.n_steps * settings.replicas * len(references)
+    with tqdm(total=total, unit="step", unit_scale=True, disable=not progress) as bar:
+
+        def on_progress(amount: float) -> None:
+            bar.update(amount)
+
+        run_tasks(_simulate, batches, workers, on_progress, report)
+    results = [read_json(item.results) for item in batches]
+    diverged = {name: message for result in results for name, message in result["diverged"].items()}
+    if len(diverged) == len(references):
+        raise EverySystemDivergedError(diverged)
+    seconds = sum(result["core_seconds"] for result in results) / (len(references) - len(diverged))
+    return ReferenceRuns(out / results[0]["folder"] if alone else _link(batches, results, out), diverged, seconds)
+
+
+def _to_start(reference: Reference, start: Start) -> Reference:
+    """What a worker needs of a reference, without the MD that it is compared with."""
+    trajectories = reference.trajectories if start == "reference" else ()
+    return Reference(reference.name, reference.path, reference.structure, trajectories, None)
+
+
+def _seed_of_batch(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] % 2**31)
+
+
+def _check_folder(out: Path, batches: Sequence[_Batch], resume: bool) -> None:
+    """Refuse a folder with other batches, and one with files that nobody wants to go on with."""
+    several = len(batches) > 1
+    if several != (out / "batches").exists() and any(out.glob("runs*")):
+        raise UserError(f"{out}: holds an evaluation with a batch of another size: use another folder")
+    for item in batches:
+        for path in sorted(item.out.glob("runs*/**/trajectory.dcd")):
+            if not resume:
+                raise UserError(f"{path}: exists already: use --resume to go on, or another folder")
+
+
+def _link(batches: Sequence[_Batch], results: Sequence[dict[str, Any]], out: Path) -> Path:
+    """Give a folder with the systems of all batches."""
+    folder = out / "runs"
+    folder.mkdir(exist_ok=True)
+    for item, result in zip(batches, results, strict=True):
+        for reference in item.references:
+            if reference.name not in result["diverged"]:
+                link = folder / reference.name
+                link.unlink(missing_ok=True)
+                link.symlink_to(Path("..", "batches", item.out.name, result["folder"], reference.name))
+    return folder
+
+
+@cache
+def _load(path: str) -> LearnedModel:
+    """The model; a worker reads it once."""
+    return LearnedModel.load(path)
+
+
+def _simulate(batch: _Batch, tell: Tell) -> None:
+    """Simulate the systems of a batch, without those that diverge, and write what came of it."""
+    torch.set_num_threads(batch.threads)
+    model = _load(batch.model) if isinstance(batch.model, str) else batch.model
+    remaining, diverged = list(batch.references), dict[str, str]()
+    seconds, folder = 0.0, ""
     while remaining:
-        folder = out / "-without-".join(["runs", *diverged])
+        folder = "-without-".join(["runs", *diverged])
+        told = 0.0
+
+        def on_steps(amount: float) -> None:
+            nonlocal told
+            told += amount
+            tell(amount)
+
         try:
-            seconds = _run(model, remaining, folder, settings, start, refinement, platform, resume, progress)
+            seconds = _run(model, remaining, batch, batch.out / folder, on_steps)
+            break
         except SimulationDivergedError as error:
             message = str(error)
             culprit = next(item for item in remaining if message.startswith(f"{item.name}: "))
             diverged[culprit.name] = message
             remaining.remove(culprit)
-            continue
-        return ReferenceRuns(folder, diverged, seconds / len(remaining))
-    raise EverySystemDivergedError(diverged)
+            tell(-told)
+    write_json(batch.results, {"folder": folder, "diverged": diverged, "core_seconds": seconds})
 
 
-def _run(
-    model: LearnedModel,
-    references: Sequence[Reference],
-    folder: Path,
-    settings: RunSettings,
-    start: Start,
-    refinement: Refinement | None,
-    platform: str | None,
-    resume: bool,
-    progress: bool,
-) -> float:
+def _run(model: LearnedModel, references: Sequence[Reference], batch: _Batch, folder: Path, tell: Tell) -> float:
     """Simulate and give the core-seconds of the whole batch."""
     begin = time.process_time()
+    settings = batch.settings
+    from_reference = batch.start == "reference"
     structures = [reference.structure for reference in references]
-    prepared = _from_references(model, references, settings.replicas) if start == "reference" else structures
     simulation = learned_simulation(
         model,
-        prepared,
+        _from_references(model, references, settings.replicas) if from_reference else structures,
         seed=settings.seed,
-        replicas=1 if start == "reference" else settings.replicas,
-        platform=platform,
-        threads=torch.get_num_threads(),
-        refinement=refinement,
+        replicas=1 if from_reference else settings.replicas,
+        platform=batch.platform,
+        threads=batch.threads,
+        refinement=batch.refinement,
     )
     starting = time.process_time() - begin
     run = ResumableRun(simulation, model, folder, [reference.name for reference in references], settings)
-    run.run(resume=resume, progress=progress)
+    per_step = len(references) * settings.replicas
+    # a second attempt goes on as well; files of an earlier evaluation were refused before
+    run.run(resume=True, on_steps=lambda steps: tell(steps * per_step))
     return starting + run.core_seconds
 
 

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import replacing
+from cgplugin.learned.model_archive import check_unpacked_size
 
 from .diffusivity import DiffusivityBaseline
 from .options import BaselineOptions
@@ -68,11 +70,14 @@ def load(path: str | os.PathLike[str]) -> Baseline:
         If the file is missing, is something else, or is of a newer format.
     """
     try:
+        check_unpacked_size(Path(path))
         # a TorchScript file is announced by a warning before it is refused
         with warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UserError:
+        raise
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
         raise UserError(f"{path}: not a baseline of cgplugin ({one_line(error)[:80]})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

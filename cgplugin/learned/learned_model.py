@@ -1,6 +1,8 @@
 """A trained model: networks plus all that is needed to use them right, in one self-describing file."""
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,53 @@ from .refinement import Refinement
 
 FORMAT = "cgplugin model"
 VERSION = 1
+
+
+def _is_integer(value: Any) -> bool:
+    # JSON's true is a Python int, too
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    # JSON as Python reads it has NaN and Infinity
+    return (_is_integer(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda values: isinstance(values, (list, tuple)) and all(map(check, values))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "time_step": (lambda value: _is_number(value) and value > 0, "a positive time"),
+    "n_history": (lambda value: _is_integer(value) and value >= 1, "an integer of at least 1"),
+    "cutoff": (lambda value: _is_number(value) and value > 0, "a positive length"),
+    "atoms_per_bead": (lambda value: _is_integer(value) and value >= 1, "an integer of at least 1"),
+    "partition_seed": (_is_integer, "an integer"),
+    "atom_types": (_all(_is_text), "a list of names"),
+    "bond_types": (_all(_is_text), "a list of names"),
+    "lammps_atom_types": (
+        lambda value: _is_object(value) and all(map(_is_text, value.values())),
+        "types and their names",
+    ),
+    "longest_bond": (lambda value: _is_number(value) and value >= 0, "a length"),
+    "periodic": (lambda value: isinstance(value, bool), "true or false"),
+    "networks": (_is_object, "an object"),
+    "scales": (lambda value: _is_object(value) and all(map(_is_number, value.values())), "an object of numbers"),
+    "noise_levels": (_all(lambda value: _is_number(value) and value > 0), "a list of positive lengths"),
+    "score_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
+    "refinement": (_is_object, "an object"),
+    "force_field": (lambda value: value is None or _is_object(value), "an object or null"),
+    "training": (_is_object, "an object"),
+}
+"""For every entry of a model's header, what it has to be; `check_units` has the units."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +159,9 @@ class ModelDescription:
             )
         known = {item.name for item in fields(cls)}
         values = {name: value for name, value in content.items() if name in known}
+        for name, (is_valid, expected) in _CHECKS.items():
+            if name in values and not is_valid(values[name]):
+                raise UserError(f"{source}: the model's header has {name} = {values[name]!r:.60}, expected {expected}")
         try:
             values["atom_types"] = tuple(values["atom_types"])
             values["bond_types"] = tuple(values["bond_types"])
@@ -148,8 +200,10 @@ class LearnedModel:
         """
         module, header = torchscript.load(path)
         description = ModelDescription.from_json(header, str(path))
+        torchscript.add_predict(module)
+        kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]
         return cls(
-            torchscript.for_inference(module, [name for name in ("embed", "estimate_noise") if hasattr(module, name)]),
+            torchscript.for_inference(module, kept),
             description,
             str(path),
         )
@@ -206,7 +260,9 @@ class LearnedModel:
     def predict(self, embedding: Tensor, masses: Tensor, displacements: Tensor, edges: Edges) -> Prediction:
         """Distribution of the next step; see `cgplugin.networks.dynamics.DynamicsGNN.forward`."""
         with torch.inference_mode():
-            predicted = self._networks(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
+            predicted = self._networks.predict(
+                embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds
+            )
             # the first models had no Score GNN and gave no latents; nothing asks them for any
             latents = [] if len(predicted) == len(Prediction._fields) else [embedding]
             return Prediction(*predicted, *latents)

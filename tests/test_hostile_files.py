@@ -7,6 +7,7 @@ import resource
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,10 @@ from cgplugin.cli.main import main
 from cgplugin.learned import torchscript
 from cgplugin.learned.model_archive import checked_archive
 from cgplugin.networks.options import NetworkOptions
+from cgplugin.training.options import TrainingOptions
+from cgplugin.training.trainer import train
 from lammps_reader import dump_index, open_dump
+from tests.cgplugin.test_training import TINY, dimers
 from tests.conftest import ROOT, chain
 from tests.random_model import random_model
 
@@ -86,6 +90,20 @@ def test_command_refuses_a_pickle(tmp_path: Path, marker: Path, refused: Callabl
     as_pickle(path, Bomb(marker))
     refused("simulate", path, "nothing.pdb", "--time", 1, "--out", tmp_path / "out", message="hostile.pt: not a model")
     assert not marker.exists()
+
+
+def test_checkpoint_with_a_hostile_global(tmp_path: Path, marker: Path) -> None:
+    """An unfinished training from a stranger: its options and data are the same, its checkpoint is not."""
+    run = partial(train, dimers(), tmp_path / "model.pt", options=TrainingOptions(**TINY))
+    run()
+    last = tmp_path / "model.training" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    torch.save({**checkpoint, "loops": Bomb(marker)}, last)
+    with pytest.raises(UserError, match=r"last\.ckpt: not a checkpoint .*--restart"):
+        run()
+    assert not marker.exists()
+    torch.load(last, weights_only=False)
+    assert marker.exists()
 
 
 class Saving(nn.Module):

@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.vocabulary import Vocabulary
-from cgplugin.errors import UserError, one_line
+from cgplugin.errors import UserError
 from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel, ModelDescription
 from cgplugin.learned.model_archive import check_unpacked_size
@@ -508,5 +508,7 @@ def _check_checkpoint(path: Path) -> None:
     except UserError:
         raise
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        reason = one_line(error)[:120]
-        raise UserError(f"{path}: not a checkpoint of cgplugin, begin anew with --restart ({reason})") from error
+        # torch's own text advises to load the file all the same
+        raise UserError(
+            f"{path}: not a checkpoint of cgplugin (damaged, or more than tensors and numbers): begin anew with --restart"
+        ) from error

@@ -179,7 +179,7 @@ def _collisions(table: Columns, time: str) -> Plot:
     parts = np.array_split(np.arange(len(times)), min(PARTS, len(times)))
     for number, name in enumerate(table.header[1:]):
         values = table.numbers(name)
-        if values.any():
+        if name == "all" or values.any():
             means = [values[part].mean() for part in parts]
             figure.add_trace(line([times[part].mean() for part in parts], means, name, color(number)))
     figure.update_yaxes(rangemode="tozero")

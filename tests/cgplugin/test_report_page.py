@@ -156,9 +156,9 @@ def test_plots_are_drawn_from_the_numbers_in_the_files(folder, page):
     drawn = page.evaluate(f"Array.from(document.querySelectorAll('.plot')[{own}].calcdata[0].map((point) => point.y))")
     np.testing.assert_allclose(drawn, heights, rtol=1e-6)
     # each has an axis with its title, and something between the axes
-    counts = "(plot) => ['.xtitle, .ytitle', '.trace'].map((name) => plot.querySelectorAll(name).length)"
+    counts = "(plot) => ['.infolayer text[class*=title]', '.trace'].map((name) => plot.querySelectorAll(name).length)"
     found = page.evaluate(f"[...document.querySelectorAll('.plot')].map({counts})")
-    assert all(titles >= 2 and traces >= 1 for titles, traces in found)
+    assert all(titles >= 2 and traces >= 1 for titles, traces in found), found
 
 
 def test_hostile_names_are_shown_and_run_nothing(page):
@@ -174,6 +174,8 @@ def test_hostile_names_are_shown_and_run_nothing(page):
 def test_the_page_fits_a_telephone(folder, page):
     page.call("Emulation.setDeviceMetricsOverride", width=420, height=800, deviceScaleFactor=1, mobile=False)
     try:
+        # plots follow a change of the width after a moment
+        page.evaluate("new Promise((done) => setTimeout(done, 1000))")
         assert page.evaluate("document.documentElement.scrollWidth") <= 420
     finally:
         page.call("Emulation.clearDeviceMetricsOverride")

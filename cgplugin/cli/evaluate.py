@@ -7,7 +7,7 @@ import click
 
 from .dask_option import dask_option
 from .data_options import conventions_from, lammps_options
-from .options import config_option, refinement_from, refinement_options, show_progress
+from .options import config_option, device_option, refinement_from, refinement_options, show_progress
 from .report import finish_with_report
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
 @dask_option
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
+@device_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
 @lammps_options
@@ -92,6 +93,7 @@ def command(
     workers: int | None,
     dask: str | None,
     platform: str | None,
+    device: str,
     threads: int,
     resume: bool,
     lammps_units: str | None,
@@ -167,6 +169,7 @@ def command(
             start="reference" if start == "reference" else "md",
             refinement=refined,
             platform=platform,
+            device=device,
             batch=batch,
             workers=described,
             resume=resume,

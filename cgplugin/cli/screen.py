@@ -7,7 +7,7 @@ import click
 
 from .dask_option import dask_option
 from .data_options import conventions_from
-from .options import config_option, show_progress
+from .options import config_option, device_option, show_progress
 from .report import finish_with_report
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class _Property(click.Choice):
 @click.option("--platform", help="OpenMM platform of the short MD; by default the fastest that works here.")
 @click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
 @dask_option
+@device_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of each of them.")
 @config_option
 def command(
@@ -84,6 +85,7 @@ def command(
     platform: str | None,
     workers: int | None,
     dask: str | None,
+    device: str,
     threads: int,
 ) -> None:
     """Rank each CANDIDATE by a property that the trained MODEL predicts, with its uncertainty.
@@ -137,6 +139,7 @@ def command(
         skip_bad=skip_bad,
         force_field=conventions.force_field,
         platform=platform,
+        device=device,
         threads=threads,
         workers=workers,
         dask=dask,

@@ -17,6 +17,7 @@ from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
 from cgplugin.evaluation.reference import Reference
 from cgplugin.files import read_json, write_json
+from cgplugin.learned.devices import choose_device
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
 from cgplugin.learned.simulator import SimulationDivergedError
@@ -78,6 +79,7 @@ class _Batch:
     start: Start
     refinement: Refinement | None
     platform: str | None
+    device: str
     threads: int
 
     @property
@@ -98,6 +100,7 @@ def simulate_references(
     start: Start = "md",
     refinement: Refinement | None = None,
     platform: str | None = None,
+    device: str = "cpu",
     batch: int | None = None,
     workers: Workers = Workers(number=1),
     resume: bool = False,
@@ -125,6 +128,8 @@ def simulate_references(
         By default what the model says.
     platform : str, optional
         OpenMM platform.
+    device : str
+        Where the networks run; see `cgplugin.learned.devices.choose_device`.
     batch : int, optional
         Systems, replicas included, in a batch; by default all of them.
     workers : Workers
@@ -145,6 +150,7 @@ def simulate_references(
     """
     if batch is not None and batch < 1:
         raise UserError(f"batch is {batch}, expected at least 1")
+    choose_device(device)
     for reference in references:
         model.check(reference.system)
         check_box_fits(model, reference.name, reference.structure.box_vectors)
@@ -162,6 +168,7 @@ def simulate_references(
             start,
             refinement,
             platform,
+            device,
             torch.get_num_threads(),
         )
         for number, first in enumerate(range(0, len(references), size))
@@ -263,6 +270,7 @@ def _run(model: LearnedModel, references: Sequence[Reference], batch: _Batch, fo
         platform=batch.platform,
         threads=batch.threads,
         refinement=batch.refinement,
+        device=batch.device,
     )
     starting = time.process_time() - begin
     run = ResumableRun(simulation, model, folder, [reference.name for reference in references], settings)

@@ -20,6 +20,7 @@ from cgplugin.cluster.clusters import Workers
 from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json, sole_writer, write_json, write_text
+from cgplugin.learned.devices import choose_device
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.simulator import SimulationDivergedError
 from cgplugin.screening.ranking import CandidateResult, Property, Ranking, combine_replicas, rank
@@ -105,6 +106,7 @@ class _Batch:
     skip_bad: bool
     force_field: BeadSpringForceField | None
     platform: str | None
+    device: str
     threads: int
 
     @property
@@ -145,6 +147,7 @@ def screen(
     skip_bad: bool = False,
     force_field: BeadSpringForceField | None = None,
     platform: str | None = None,
+    device: str = "cpu",
     threads: int = 1,
     workers: int | None = None,
     dask: str | None = None,
@@ -182,6 +185,8 @@ def screen(
         For the short MD, where neither a structure nor the model knows one.
     platform : str, optional
         OpenMM platform.
+    device : str
+        Where the networks run; see `cgplugin.learned.devices.choose_device`.
     threads : int
         Of torch and of OpenMM's CPU platform, per worker.
     workers : int, optional
@@ -204,6 +209,7 @@ def screen(
     # workers elsewhere have another working directory
     out = Path(out).absolute()
     described = Workers(dask, workers, threads)
+    choose_device(device)
     rank([], what, model.units, top=top)  # refuses what it would refuse after hours
     discard = DISCARDED_SHARE * settings.n_steps * model.time_step if discard is None else discard
     _check_length(settings, model, discard)
@@ -212,7 +218,7 @@ def screen(
     batches = [
         _Batch(
             number, part, str(Path(model.source).absolute()), settings, discard, out, skip_bad, force_field, platform,
-            threads,
+            device, threads,
         )
         for number, part in enumerate(parts)
     ]  # fmt: skip
@@ -334,6 +340,7 @@ def _try_to_simulate(
             force_field=batch.force_field,
             platform=batch.platform,
             threads=batch.threads,
+            device=batch.device,
         )
 
     begin = time.process_time()

@@ -156,10 +156,10 @@ def test_diverged_system_does_not_take_others_with_it(
     settings = RunSettings(20, 10, 20)
     honest = LearnedSimulator.step
 
-    def fail(self: LearnedSimulator, state: object) -> object:
+    def fail(self: LearnedSimulator, state: object, *force: object) -> object:
         if len(self.systems) > 1 and state.step == 12:  # type: ignore[attr-defined]
             raise SimulationDivergedError("000: the position of bead 3 is not finite after step 13")
-        return honest(self, state)  # type: ignore[arg-type]
+        return honest(self, state, *force)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LearnedSimulator, "step", fail)
     runs = simulate_references(model, [other, reference], tmp_path / "a", settings)

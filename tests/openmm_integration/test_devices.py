@@ -15,6 +15,7 @@ from cgplugin.systems.structure_files import load_structure, open_trajectory
 from openmm_integration import CoarseSystem, learned_simulation
 from openmm_integration.runs.start_frames import from_trajectory
 from openmm_integration.simulation import LearnedSimulation
+from tests.conftest import SHARED
 
 ELSEWHERE = torch.device("cpu", 0)
 """Not equal to the host's device, so that all is done as for a GPU: networks read again, tensors taken there and back."""
@@ -70,10 +71,12 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch, built: bool, w
         choose_device("cuda")
 
 
+@pytest.mark.parametrize("command", ["simulate", "screen", "evaluate"])
 def test_command_line_says_so_in_one_line(
-    small_model: Path, polymer_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    command: str, small_model: Path, polymer_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["simulate", small_model, polymer_data, "--time", "10tau", "--out", tmp_path / "out", "--device", "gpu"]
+    structure = ["--reference", SHARED / "polymer" / "val" / "000"] if command == "evaluate" else [polymer_data]
+    words = [command, small_model, *structure, "--time", "100tau", "--out", tmp_path / "out", "--device", "gpu"]
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])
     assert stop.value.code == 2

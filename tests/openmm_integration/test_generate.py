@@ -14,6 +14,7 @@ import pytest
 from openmm import app
 
 from cgplugin import MolecularSystem, UserError
+from cgplugin.cluster.clusters import Workers
 from cgplugin.files import sole_writer
 from cgplugin.observables.statistics import standard_error
 from cgplugin.systems.force_field import built_in
@@ -181,7 +182,7 @@ def test_steps_are_told_to_the_last(tmp_path: Path) -> None:
     """The progress bar ends at its total: relaxation and recording of all chains."""
     told: list[float] = []
     spec = GenerateSpec(**{**SHORT, "n_systems": 2})
-    group = _Group(spec, built_in(), sample_systems(spec, built_in()), 0, tmp_path, Resources("CPU", 1, 1))
+    group = _Group(spec, built_in(), sample_systems(spec, built_in()), 0, tmp_path, Resources("CPU", 1, Workers()))
     _generate_group(group, told.append)
     assert sum(told) == pytest.approx(2 * (2 + 4))
 

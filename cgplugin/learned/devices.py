@@ -57,7 +57,8 @@ def model_on(model: LearnedModel, device: torch.device) -> LearnedModel:
     if device == HOST:
         return model
     module, _ = torchscript.load(model.source, str(device))
-    kept = [name for name in ("embed", "estimate_noise") if hasattr(module, name)]
+    torchscript.add_predict(module)
+    kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]
     return LearnedModel(
         _NetworksOnDevice(torchscript.for_inference(module, kept), device), model.description, model.source
     )
@@ -69,8 +70,8 @@ class _NetworksOnDevice:
     def __init__(self, module: Any, device: torch.device) -> None:
         self._module, self._device = module, device
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self._module(*map(self._taken, arguments))
+    def predict(self, *arguments: Any) -> Any:
+        return self._module.predict(*map(self._taken, arguments))
 
     def embed(self, *arguments: Any) -> Any:
         return self._module.embed(*map(self._taken, arguments))

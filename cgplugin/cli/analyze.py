@@ -109,7 +109,7 @@ def command(
         "and per system, with frames.csv, distribution.csv, autocorrelation.csv"
         + (", rdf, msd and collisions as CSV and PNG" if electrolytes else "")
     )
-    finish_with_report(out or directory, trajectories=directory)
+    finish_with_report(out or directory, trajectories=directory, interval=interval)
 
 
 def summary_table(results: "list[SystemAnalysis]") -> str:

@@ -17,19 +17,30 @@ if TYPE_CHECKING:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The HTML file. [report.html in DIRECTORY]")
 @click.option("--trajectories", "n_trajectories", type=int, default=4, show_default=True, help="How many to embed.")
+@click.option(
+    "--interval", type=float, help="Time between frames, ps or tau, where nothing beside the trajectory says it."
+)
 @config_option
-def command(directory: Path, out: Path | None, n_trajectories: int) -> None:
+def command(directory: Path, out: Path | None, n_trajectories: int, interval: float | None) -> None:
     """Write a report on DIRECTORY, where "cgplugin evaluate", "screen", "analyze" or "simulate" wrote.
 
     One HTML file that needs no network: tables, interactive plots, where the numbers come from, and a view of the
     trajectories with a slider. Of long trajectories and large systems a part is embedded; the page says which.
     """
+    from cgplugin.errors import UserError
     from cgplugin.report.report import write_report
 
-    click.echo(f"written: {write_report(directory, out, n_trajectories=n_trajectories)}")
+    if interval is not None and not interval > 0:
+        raise UserError(f"--interval {interval:g}: expected a positive time")
+    click.echo(f"written: {write_report(directory, out, n_trajectories=n_trajectories, interval=interval)}")
 
 
-def finish_with_report(out: Path, model: "LearnedModel | None" = None, trajectories: Path | None = None) -> None:
+def finish_with_report(
+    out: Path,
+    model: "LearnedModel | None" = None,
+    trajectories: Path | None = None,
+    interval: float | None = None,
+) -> None:
     """Record the running command in the folder that it wrote to, and write the report there.
 
     Parameters
@@ -39,6 +50,8 @@ def finish_with_report(out: Path, model: "LearnedModel | None" = None, trajector
         The model that it used.
     trajectories : Path, optional
         Where the trajectories are, if not below ``out``.
+    interval : float, optional
+        Time between their frames in ps, where nothing beside them says it.
     """
     from cgplugin.report.provenance import ModelRecord, record_command
     from cgplugin.report.report import write_report
@@ -46,7 +59,7 @@ def finish_with_report(out: Path, model: "LearnedModel | None" = None, trajector
     context = click.get_current_context()
     used = None if model is None else ModelRecord.of(Path(model.source), model.description)
     record_command(out, context.info_name or "", command_line(context), context.params.get("seed"), used)
-    click.echo(f"report: {write_report(out, trajectories=trajectories)}")
+    click.echo(f"report: {write_report(out, trajectories=trajectories, interval=interval)}")
 
 
 def command_line(context: click.Context) -> str:

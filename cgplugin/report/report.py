@@ -25,6 +25,7 @@ def write_report(
     *,
     trajectories: str | os.PathLike[str] | None = None,
     n_trajectories: int = MOST_TRAJECTORIES,
+    interval: float | None = None,
 ) -> Path:
     """Write the report on what ``cgplugin evaluate``, ``screen``, ``analyze`` or ``simulate`` wrote, and give its file.
 
@@ -37,6 +38,8 @@ def write_report(
         Where the trajectories are, if not below the directory.
     n_trajectories : int
         How many of them can be looked at.
+    interval : float, optional
+        Time between their frames in ps, where nothing beside them says it.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def write_report(
         raise UserError(f"{n_trajectories} trajectories: expected a number that is not negative")
     base = folder if trajectories is None else Path(trajectories)
     sections = _sections(folder)
-    views, n_found = _views(base, n_trajectories, ranked_names(folder))
+    views, n_found = _views(base, n_trajectories, ranked_names(folder), interval)
     if not sections and not views:
         raise UserError(
             f"{directory}: nothing to report: expected what 'cgplugin evaluate', 'screen', 'analyze' or 'simulate' wrote"
@@ -93,8 +96,8 @@ def _sections(folder: Path) -> list[Section]:
     return sections
 
 
-def _views(base: Path, most: int, first: Sequence[str]) -> tuple[list[TrajectoryView], int]:
+def _views(base: Path, most: int, first: Sequence[str], interval: float | None) -> tuple[list[TrajectoryView], int]:
     paths, n_found = trajectory_paths(base, most, list(first))
     names = [str(path.relative_to(base)) if path != base else base.resolve().name for path in paths]
     each = MOST_POSITIONS // max(len(paths), 1)
-    return [view_trajectory(path, name, each) for path, name in zip(paths, names, strict=True)], n_found
+    return [view_trajectory(path, name, each, interval) for path, name in zip(paths, names, strict=True)], n_found

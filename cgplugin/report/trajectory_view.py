@@ -112,7 +112,9 @@ def trajectory_paths(directory: Path, most: int, first: list[str]) -> tuple[list
     return sorted(found, key=order)[:most], len(found)
 
 
-def view_trajectory(path: Path, name: str, most_positions: int = MOST_POSITIONS) -> TrajectoryView:
+def view_trajectory(
+    path: Path, name: str, most_positions: int = MOST_POSITIONS, interval: float | None = None
+) -> TrajectoryView:
     """Read the frames to show of the trajectory in a folder.
 
     Parameters
@@ -122,13 +124,15 @@ def view_trajectory(path: Path, name: str, most_positions: int = MOST_POSITIONS)
     name : str
     most_positions : int
         Frames times beads are no more than this.
+    interval : float, optional
+        Time between frames in ps, where nothing beside the trajectory says it.
 
     Raises
     ------
     UserError
         If a file is missing or damaged.
     """
-    folder = find_folders(path)[0]
+    folder = find_folders(path, interval)[0]
     n_atoms = len(folder.masses)
     bonds = folder.bonds
     system = MolecularSystem(("X",) * n_atoms, folder.masses, bonds, ("",) * len(bonds), name=name)

@@ -57,4 +57,4 @@ $(VENV)/installed-docs: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) quickstart build docs/_build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) quickstart build docs/_build *.egg-info

@@ -29,6 +29,7 @@ def save_system(
     time_step: float,
     atom_types: list[str] | None = None,
     name: str | None = None,
+    unwrapped: bool = False,
 ) -> MolecularSystem:
     """Describe an OpenMM simulation, so that its trajectory can be trained on and new runs can be started.
 
@@ -54,6 +55,9 @@ def save_system(
         the same to the model at the start, and told apart by what they are bonded to.
     name : str, optional
         By default the folder's name.
+    unwrapped : bool
+        Whether the trajectory is recorded with ``enforcePeriodicBox=False``: paths are then taken as they are. Otherwise
+        they are followed by minimum images, and nothing may move by half the box between two frames.
 
     Returns
     -------
@@ -78,6 +82,7 @@ def save_system(
         units="openmm",
         name=name or folder.resolve().name,
         recording_interval=recording_interval,
+        unwrapped=unwrapped,
         provenance={"dynamics": asdict(Dynamics(temperature, friction, time_step))},
     )
     if unit.is_quantity(positions):

@@ -256,13 +256,13 @@ def test_system_files(tmp_path: Path, change, message: str) -> None:
 def test_system_file_keeps_everything(tmp_path: Path) -> None:
     system = MolecularSystem(
         ("A", "B", "C"), np.array([1.5, 2, 3]), np.array([[2, 1], [0, 1]]), ("y", "x"), charges=np.array([0.5, -0.5, 0]),
-        units="lj", name="n", force_field={"a": 1}, recording_interval=0.5, provenance={"seed": 3},
+        units="lj", name="n", force_field={"a": 1}, recording_interval=0.5, unwrapped=True, provenance={"seed": 3},
     )  # fmt: skip
     system.save(tmp_path / "system.json")
     loaded = MolecularSystem.load(tmp_path / "system.json")
     assert loaded.bonds.tolist() == [[0, 1], [1, 2]]
     assert loaded.bond_types == ("x", "y")
-    for name in ("atom_types", "units", "name", "force_field", "recording_interval", "provenance"):
+    for name in ("atom_types", "units", "name", "force_field", "recording_interval", "unwrapped", "provenance"):
         assert getattr(loaded, name) == getattr(system, name)
     np.testing.assert_array_equal(loaded.masses, system.masses)
     np.testing.assert_array_equal(loaded.charges, system.charges)

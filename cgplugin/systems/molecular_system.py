@@ -46,6 +46,9 @@ class MolecularSystem:
     recording_interval : float or None
         Time in ps between the frames of the trajectory that was recorded with the system, where there is one. It is kept
         here because trajectory files do not say it reliably (the time in a DCD header ignores the report interval).
+    unwrapped : bool
+        Whether the positions of that trajectory are unwrapped, which trajectory files do not say either. Where they are not,
+        molecules are made whole and followed by minimum images, which fast ones in a small box may outrun.
     provenance : dict
         Where the system comes from: generator, seeds, versions.
 
@@ -64,6 +67,7 @@ class MolecularSystem:
     name: str = "system"
     force_field: dict[str, Any] | None = field(default=None, repr=False)
     recording_interval: float | None = None
+    unwrapped: bool = False
     provenance: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +142,7 @@ class MolecularSystem:
                 "bonds": self.bonds.tolist(),
                 "bond_types": list(self.bond_types),
                 "recording_interval": self.recording_interval,
+                "unwrapped": self.unwrapped,
                 "force_field": self.force_field,
                 "provenance": self.provenance,
             },
@@ -170,6 +175,7 @@ class MolecularSystem:
                 name=content.get("name", "system"),
                 force_field=content.get("force_field"),
                 recording_interval=content.get("recording_interval"),
+                unwrapped=_flag(content.get("unwrapped", False)),
                 provenance=content.get("provenance") or {},
             )
         except KeyError as error:
@@ -178,6 +184,12 @@ class MolecularSystem:
             raise UserError(f"{path}: {error}") from error
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: an entry has the wrong form ({' '.join(str(error).split())})") from error
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"unwrapped is {value!r}, expected true or false")
+    return value
 
 
 def _read_only(values: ArrayLike, dtype: type) -> NDArray[Any]:

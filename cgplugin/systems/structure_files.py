@@ -113,7 +113,9 @@ def open_trajectory(
         raise UserError(
             f"{path}: nothing says the time between frames: put recording_interval (ps) into {SYSTEM_FILE}, or give --interval"
         )
-    return MdtrajTrajectory(path, structure.system.n_atoms, interval)
+    # what system.json says is of the trajectory beside it
+    beside = path.resolve().parent == structure.source.resolve().parent
+    return MdtrajTrajectory(path, structure.system.n_atoms, interval, unwrapped=structure.system.unwrapped and beside)
 
 
 def _topology_in(folder: Path) -> Path:

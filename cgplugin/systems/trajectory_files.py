@@ -36,6 +36,8 @@ class MdtrajTrajectory:
         Of the topology.
     interval : float
         Time between frames, ps; files do not say it reliably.
+    unwrapped : bool
+        Whether its positions are; a file does not say it.
 
     Raises
     ------
@@ -43,12 +45,10 @@ class MdtrajTrajectory:
         If the file cannot be read or has another number of atoms.
     """
 
-    # a file does not say whether its positions are wrapped
-    unwrapped = False
-
-    def __init__(self, path: str | os.PathLike[str], n_atoms: int, interval: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], n_atoms: int, interval: float, *, unwrapped: bool = False) -> None:
         self.source = str(path)
         self.interval = interval
+        self.unwrapped = unwrapped
         self._n_atoms = n_atoms
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file")

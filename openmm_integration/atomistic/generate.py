@@ -189,6 +189,7 @@ def _generate(job: _Job, tell: Tell) -> None:
             system,
             positions[0],
             recording_interval=spec.recording_interval,
+            unwrapped=True,
             temperature=spec.temperature,
             friction=spec.friction,
             time_step=spec.time_step,

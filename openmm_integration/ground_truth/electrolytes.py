@@ -136,7 +136,9 @@ def sample_electrolytes(spec: ElectrolyteSpec, force_field: BeadSpringForceField
             "relaxation": spec.relaxation,
             "versions": {"openmm": version("openmm"), "cgplugin": version("cgplugin")},
         }
-        systems.append(replace(system, recording_interval=spec.recording_interval, provenance=provenance))
+        systems.append(
+            replace(system, recording_interval=spec.recording_interval, unwrapped=True, provenance=provenance)
+        )
     return systems
 
 

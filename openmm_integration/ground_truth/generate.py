@@ -152,7 +152,9 @@ def sample_systems(spec: GenerateSpec, force_field: BeadSpringForceField) -> lis
             "chains_per_context": spec.chains_per_context,
             "versions": {"openmm": version("openmm"), "cgplugin": version("cgplugin")},
         }
-        systems.append(replace(system, recording_interval=spec.recording_interval, provenance=provenance))
+        systems.append(
+            replace(system, recording_interval=spec.recording_interval, unwrapped=True, provenance=provenance)
+        )
     return systems
 
 

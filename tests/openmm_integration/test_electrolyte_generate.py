@@ -97,6 +97,25 @@ def test_coarse_graining_reads_them(folders: list[Path]) -> None:
     assert all(len({structure.system.molecules[atom] for atom in atoms}) == 1 for atoms in cg.beads)
 
 
+def test_paths_that_outrun_the_box_are_taken_as_recorded(folders: list[Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folders[0], tmp_path / "fast")
+    trajectory = mdtraj.load(str(folder / "trajectory.dcd"), top=str(folder / "topology.pdb"))
+    lithium = MolecularSystem.load(folder / "system.json").atom_types.index("Li")
+    trajectory.xyz[1:, lithium] += 0.5 * trajectory.unitcell_lengths[0, 0]
+    trajectory.save_dcd(str(folder / "trajectory.dcd"))
+    structure = load_structure(folder)
+    cg = coarsen(structure.system, 5)
+    bead = next(n for n, atoms in enumerate(cg.beads) if lithium in atoms)
+    read = coarsen_trajectory(cg, open_trajectory(folder / "trajectory.dcd", structure))
+    moved = read.positions[1, bead] - read.positions[0, bead]
+    np.testing.assert_allclose(moved, trajectory.xyz[1, lithium] - trajectory.xyz[0, lithium], atol=1e-4)
+
+    # elsewhere nobody knows
+    shutil.copy(folder / "trajectory.dcd", tmp_path / "other.dcd")
+    with pytest.raises(UserError, match="moves by nearly half the box between frames 0 and 1"):
+        coarsen_trajectory(cg, open_trajectory(tmp_path / "other.dcd", structure))
+
+
 def test_a_system_depends_on_seed_and_number_alone(folders: list[Path], tmp_path: Path) -> None:
     """Neither on how many are asked for, nor on the workers, nor on what is there."""
     more = generate_electrolytes(ElectrolyteSpec(**{**SHORT, "n_systems": 3}), tmp_path / "more", workers=2)

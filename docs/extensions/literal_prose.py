@@ -34,7 +34,7 @@ def escape_help(lines: list[str]) -> None:
     ]
 
 
-def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: ARG001, PLR0913
+def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: ARG001
     escape_bars(lines)
 
 

@@ -1,0 +1,150 @@
+"""What the pages show is what happens: commands print what stands below them, and Python runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from sybil import Sybil
+from sybil.parsers.myst import PythonCodeBlockParser
+
+from tests.conftest import POLYMER, ROOT
+
+DOCS = ROOT / "docs"
+LIMIT = 600
+
+SHORTER = {
+    "polymers.yaml": {"n_systems": 4, "length": 60, "relaxation": 20},
+    "unseen_polymer.yaml": {"relaxation": 20},
+    "train.yaml": {"steps": 20, "validate_every": 10, "hidden": 16},
+}
+"""Specs and options of the tutorial, for a machine that has less time than a reader."""
+
+Commands = list[tuple[str, list[str]]]
+
+
+def console_blocks(page: Path) -> Commands:
+    """Commands of a page's console blocks, each with the lines that it prints."""
+    commands: Commands = []
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                commands.append((line[2:], []))
+            else:
+                commands[-1][1].append(line)
+    return commands
+
+
+_VARIES = re.compile(r"(?P<beads>\d+ \(\d+x\)(, \d+ \(\d+x\))*)|(?P<number>(?<![A-Za-z])\d[\d.]*)|(?P<rule>--+)")
+"""What differs from run to run: lists of bead sizes, numbers, and the rules of a table."""
+
+_ANY = {"beads": r"[\d x(),]+", "number": r"[\d.e-]+", "rule": r"--+"}
+
+
+def pattern(line: str) -> re.Pattern[str]:
+    """What a line of a page stands for: other numbers are as good."""
+    line = " ".join(line.split())
+    parts, end = [], 0
+    for found in _VARIES.finditer(line):
+        assert found.lastgroup is not None
+        parts += [re.escape(line[end : found.start()]), _ANY[found.lastgroup]]
+        end = found.end()
+    return re.compile("".join(parts) + re.escape(line[end:]))
+
+
+def run(command: str, folder: Path) -> str:
+    program, *words = command.split()
+    assert program in ("cgplugin", "python"), command
+    done = subprocess.run(
+        [sys.executable, *(["-m", "cgplugin"] if program == "cgplugin" else []), *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def follow(page: str, folder: Path, change: Callable[[str], str] = str) -> None:
+    """Type the commands of a page, one after the other, and compare what they print."""
+    commands = console_blocks(DOCS / page)
+    assert commands
+    for command, expected in commands:
+        printed = [" ".join(line.split()) for line in run(change(command), folder).splitlines()]
+        for line in expected:
+            wanted = pattern(line)
+            assert any(wanted.fullmatch(own) for own in printed), f"{command}\n{wanted.pattern}\n{printed}"
+
+
+def test_pattern_takes_other_numbers_and_nothing_else() -> None:
+    wanted = pattern("48 systems generated in 190 s on CPU: 1.7 million")
+    assert wanted.fullmatch("4 systems generated in 9.25 s on CPU: 0.04 million")
+    assert not wanted.fullmatch("4 systems removed in 9.25 s on CPU: 0.04 million")
+    assert not wanted.fullmatch("48 systems generated in 190 s on CPU: 1.7 million, and more")
+
+
+def test_tutorial(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for name, changes in SHORTER.items():
+        file = tmp_path / "examples" / name
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+    follow("tutorial.md", tmp_path)
+    run_python("tutorial.md", tmp_path)
+    assert (tmp_path / "long.dcd").stat().st_size > 0
+    # the page on pitfalls looks at the run of the tutorial
+    run_python("pitfalls.md", tmp_path)
+
+
+def test_own_lammps_files(tmp_path: Path) -> None:
+    for number in ("000", "001", "002", "003"):
+        shutil.copytree(POLYMER / "train" / number, tmp_path / "lammps" / number)
+
+    def shorter(command: str) -> str:
+        return command + " --steps 8 --validate-every 4 --hidden 16" if " train " in command else command
+
+    follow("own_system.md", tmp_path, shorter)
+
+
+def run_python(page: str, folder: Path, changes: dict[str, str] | None = None) -> None:
+    """Run the Python blocks of a page, all in one namespace, with ``folder`` as the current one."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for old, new in (changes or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    copy = folder / page
+    copy.write_text(text, encoding="utf-8")
+    examples = list(Sybil([PythonCodeBlockParser()], path=str(folder), pattern="*.md").parse(copy).examples())
+    assert examples
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for example in examples:
+            example.evaluate()
+
+
+@pytest.fixture
+def with_model(tmp_path: Path) -> Path:
+    """A folder with a model and some structures."""
+    shutil.copy(ROOT / "models" / "polymer.pt", tmp_path / "model.pt")
+    for name in ("polymer", "a", "b"):
+        shutil.copy(ROOT / "examples" / "polymer.data", tmp_path / f"{name}.data")
+    return tmp_path
+
+
+def test_page_on_many_at_once(with_model: Path) -> None:
+    run_python(
+        "many_at_once.md", with_model, {"5_000": "20", 'device="cuda"': 'device="cpu"', "replicas=64": "replicas=3"}
+    )
+    assert len(list(with_model.glob("runs/?/replica-?/trajectory.dcd"))) == 16
+
+
+def test_every_console_command_is_followed() -> None:
+    pages = {page.name for page in DOCS.glob("*.md") if console_blocks(page)}
+    assert pages == {"tutorial.md", "own_system.md"}

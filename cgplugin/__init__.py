@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
-from .systems.molecular_system import MolecularSystem
 
 if TYPE_CHECKING:
     from .coarse_graining.coarsening import CoarseGraining, coarsen
     from .learned.learned_model import LearnedModel
+    from .systems.molecular_system import MolecularSystem
 
 __version__ = "0.1.0"
 __all__ = ["CoarseGraining", "LearnedModel", "MolecularSystem", "UserError", "__version__", "coarsen"]
@@ -20,6 +20,7 @@ _HOMES = {
     "coarsen": "coarse_graining.coarsening",
     "CoarseGraining": "coarse_graining.coarsening",
     "LearnedModel": "learned.learned_model",
+    "MolecularSystem": "systems.molecular_system",
 }
 
 

@@ -44,6 +44,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_file_name(name: Any, source: str | os.PathLike[str]) -> None:
+    """Raise a `UserError` that names the source, unless ``name`` is that of a file or folder, and not a path to elsewhere."""
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise UserError(f"{source}: name is {name!r:.60}, which a folder cannot be called: choose one without '/'")
+
+
 @contextmanager
 def sole_writer(folder: str | os.PathLike[str], command: str) -> Iterator[None]:
     """Hold a folder's lock, which goes with this process however it ends; the folder is made where it is missing.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import openmm
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,12 @@ from cgplugin.cli.main import main
 from cgplugin.learned import torchscript
 from cgplugin.learned.model_archive import checked_archive
 from cgplugin.networks.options import NetworkOptions
+from cgplugin.systems.structure_files import load_structure
 from cgplugin.training.options import TrainingOptions
 from cgplugin.training.trainer import train
 from lammps_reader import dump_index, open_dump
+from openmm_integration.ground_truth.generate import GenerateSpec, generate
+from openmm_integration.runs.start_frames import openmm_system_beside
 from tests.cgplugin.test_training import TINY, dimers
 from tests.conftest import ROOT, chain
 from tests.random_model import random_model
@@ -330,6 +334,42 @@ def test_names_in_a_spec_do_not_leave_the_output_folder(
     spec.write_text(f'name: "{name}"\nn_systems: 1\nn_units: 4\nlength: 1\nrecording_interval: 1\nrelaxation: 1\n')
     refused("generate", spec, "--out", tmp_path / "deep" / "out", message="spec.yaml: name is")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["spec.yaml"]
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "..", "", "a\0b", 7])
+def test_names_in_system_files_do_not_leave_the_output_folder(
+    tmp_path: Path, name: object, refused: Callable[..., None]
+) -> None:
+    chain(4).save(tmp_path / "system.json")
+    content = json.loads((tmp_path / "system.json").read_text())
+    (tmp_path / "system.json").write_text(json.dumps({**content, "name": name}))
+    (tmp_path / "topology.pdb").touch()
+    out = tmp_path / "deep" / "out"
+    refused("simulate", MODEL, tmp_path, "--time", "20tau", "--out", out, message="system.json: name is")
+    assert not out.parent.exists()
+
+
+class HostileForce(Bomb):
+    """Something that can be called, as OpenMM wants it."""
+
+    def __call__(self, _state: object) -> None:
+        raise AssertionError
+
+
+def test_system_xml_with_python_in_it(tmp_path: Path, marker: Path) -> None:
+    """OpenMM unpickles a PythonForce's function while it reads the XML."""
+    spec = GenerateSpec(n_systems=1, n_units=8, length=40, recording_interval=1, relaxation=1)
+    (folder,) = generate(spec, tmp_path / "data")
+    system = openmm.System()
+    system.addForce(openmm.PythonForce(HostileForce(marker)))
+    text = openmm.XmlSerializer.serialize(system)
+    (folder / "system.xml").write_text(text)
+    with pytest.raises(UserError, match=r"system\.xml: has a PythonForce"):
+        openmm_system_beside(load_structure(folder))
+    assert not marker.exists()
+    with suppress(Exception):
+        openmm.XmlSerializer.deserialize(text)
+    assert marker.exists()
 
 
 def test_cache_beside_a_dump_is_not_unpickled(tmp_path: Path, marker: Path) -> None:

@@ -21,6 +21,8 @@ CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch", "torch-geome
 """Where conda-forge has another name than PyPI."""
 
 HEAVY = (
+    "numpy",
+    "scipy",
     "torch",
     "openmm",
     "lightning",

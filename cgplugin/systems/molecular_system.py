@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from cgplugin.errors import UserError
-from cgplugin.files import read_json, write_json
+from cgplugin.files import check_file_name, read_json, write_json
 from cgplugin.units import Units, check_units
 
 FORMAT = "cgplugin system"
@@ -164,6 +164,9 @@ class MolecularSystem:
             raise UserError(
                 f"{path}: version {content.get('version')!r}, this cgplugin reads version {VERSION}; update cgplugin"
             )
+        # runs are written to folders of this name
+        name = content.get("name", "system")
+        check_file_name(name, path)
         try:
             return cls(
                 atom_types=tuple(content["atom_types"]),
@@ -172,7 +175,7 @@ class MolecularSystem:
                 bond_types=tuple(content["bond_types"]),
                 charges=content.get("charges"),
                 units=content["units"],
-                name=content.get("name", "system"),
+                name=name,
                 force_field=content.get("force_field"),
                 recording_interval=content.get("recording_interval"),
                 unwrapped=_flag(content.get("unwrapped", False)),

@@ -234,6 +234,16 @@ def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence((*parts, 0x5747)).generate_state(1)[0] % (2**31 - 2))
 
 
+FORCES_THAT_RUN_CODE = ("PythonForce", "TorchForce")
+"""OpenMM unpickles the function of the first from XML, whoever wrote it; the second has a TorchScript module."""
+
+
+def _check_runs_no_code(xml: str, path: Path) -> None:
+    for name in FORCES_THAT_RUN_CODE:
+        if name in xml:
+            raise UserError(f"{path}: has a {name}, which may run any code when it is read: leave it out of the System")
+
+
 def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics] | None:
     """The OpenMM System in ``system.xml`` beside a structure, with the dynamics in its ``system.json``, if there is one.
 
@@ -246,7 +256,11 @@ def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics]
     if not path.is_file():
         return None
     try:
-        system = openmm.XmlSerializer.deserialize(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _check_runs_no_code(text, path)
+        system = openmm.XmlSerializer.deserialize(text)
+    except UserError:
+        raise
     except (OSError, UnicodeDecodeError, openmm.OpenMMException, ValueError) as error:
         raise UserError(f"{path}: not an OpenMM System ({' '.join(str(error).split())})") from error
     described = structure.system.provenance.get("dynamics")

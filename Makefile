@@ -7,7 +7,7 @@ TORCH_VENV := .venv-openmm-torch
 TORCH_TESTS := tests/openmm_torch tests/openmm_integration/test_python_and_torch_force.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart test test-openmm-torch docs lint format clean
+.PHONY: quickstart test test-openmm-torch test-lowest docs lint format clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
@@ -25,6 +25,16 @@ $(TORCH_VENV)/installed: pyproject.toml constraints.txt
 	grep -vi -e '^torch==' -e '^openmm==' constraints.txt > $(TORCH_VENV)/constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet --constraint $(TORCH_VENV)/constraints.txt \
 		--editable .[openmm-torch] pytest hypothesis
+	touch $@
+
+# the lowest versions that pyproject.toml allows, of those that matter; by hand, before a release
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -q -W ignore tests/cgplugin/test_networks.py tests/cgplugin/test_training.py \
+		tests/test_hostile_files.py tests/openmm_integration/test_older_models.py tests/openmm_integration/test_integrator.py
+
+.venv-lowest/installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable . pytest hypothesis MDAnalysis ParmEd
 	touch $@
 
 # the documentation, in docs/_build/html; needs no network once installed
@@ -57,4 +67,4 @@ $(VENV)/installed-docs: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) quickstart build docs/_build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) .venv-lowest quickstart build docs/_build *.egg-info

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cg_system import CoarseSystem
+    from .export.exported_simulation import export_simulation
     from .integrator import LearnedIntegrator
     from .lammps_conversion import lammps_topology, topology_to_lammps
     from .reporters.part_reporter import PartReporter
@@ -22,6 +23,7 @@ __all__ = [
     "PartReporter",
     "PropertyReporter",
     "RdfReporter",
+    "export_simulation",
     "lammps_topology",
     "learned_simulation",
     "part_reporters",
@@ -36,6 +38,7 @@ _HOMES = {
     "PartReporter": "reporters.part_reporter",
     "PropertyReporter": "reporters.property_reporter",
     "RdfReporter": "reporters.property_reporter",
+    "export_simulation": "export.exported_simulation",
     "lammps_topology": "lammps_conversion",
     "learned_simulation": "simulation",
     "part_reporters": "simulation",

@@ -40,7 +40,9 @@ def test_arrows_point_one_way(package: str) -> None:
         assert found <= allowed, f"{path} imports {found - allowed}"
 
 
-@pytest.mark.parametrize("command", ["", "train", "simulate", "generate", "evaluate", "baseline", "screen"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "simulate", "generate", "evaluate", "baseline", "screen", "export", "report", "doctor"]
+)
 def test_help_imports_no_heavy_package(command: str) -> None:
     arguments = [*command.split(), "--help"]
     code = (

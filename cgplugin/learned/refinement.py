@@ -82,6 +82,12 @@ def noise_levels(options: NetworkOptions, unit: float) -> tuple[float, ...]:
     return tuple((unit * np.geomspace(options.score_max, options.score_min, options.score_levels)).tolist())
 
 
+def flow_levels(levels: Sequence[float], refinement: Refinement) -> list[float]:
+    """Those of a Score GNN's noise levels (descending) that the flow goes through, spread evenly."""
+    chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
+    return [levels[n] for n in chosen]
+
+
 def refine(
     change: Tensor,
     prediction: Prediction,
@@ -112,8 +118,7 @@ def refine(
     if not refinement.levels:
         return change
     if refinement.sampler == "flow":
-        chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
-        return _flow(change, prediction, estimate, [levels[i] for i in chosen], normal[0])
+        return _flow(change, prediction, estimate, flow_levels(levels, refinement), normal[0])
     return _anneal(change, estimate, levels[-refinement.levels :], refinement, normal)
 
 

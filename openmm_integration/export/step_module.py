@@ -12,7 +12,7 @@ from cgplugin.coarse_graining.neighbours import BeadGraph
 from cgplugin.errors import UserError
 from cgplugin.learned import torchscript
 from cgplugin.learned.learned_model import LearnedModel
-from cgplugin.learned.refinement import Refinement
+from cgplugin.learned.refinement import Refinement, flow_levels
 
 from .layout import Layout
 from .neighbour_search import BeadEdges
@@ -229,6 +229,4 @@ def _flow_levels(model: LearnedModel, refinement: Refinement) -> list[float]:
         raise UserError(
             f"{model.source}: a step refined by {refinement.sampler!r} cannot be exported: choose the sampler 'flow', or 0 levels"
         )
-    levels = model.description.noise_levels
-    chosen = np.linspace(refinement.skip, len(levels) - 1, refinement.levels).round().astype(int)
-    return [levels[n] for n in chosen]
+    return flow_levels(model.description.noise_levels, refinement)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import cgplugin
 
-sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+HERE = Path(__file__).parent
+READMES = sorted((HERE.parent / "benchmarks").glob("*/README.md"))
+sys.path.insert(0, str(HERE / "extensions"))
 
 project = "cgplugin"
 author = "the cgplugin developers"
@@ -24,16 +26,14 @@ extensions = [
     "repository_links",
 ]
 exclude_patterns = ["_build"]
-# links to benchmarks/NAME/README.md lead to the page that includes it
+# files of the repository and the pages that show them; a page for each is written before the build
 repository_pages = {
     "CHANGELOG.md": "changelog",
-    "examples": "examples",
     "models/README.md": "models",
-    **{
-        f"benchmarks/{page.stem}/README.md": f"benchmarks/{page.stem}"
-        for page in Path(__file__).parent.glob("benchmarks/*.md")
-    },
+    **{f"benchmarks/{readme.parent.name}/README.md": f"benchmarks/{readme.parent.name}" for readme in READMES},
 }
+# folders that a page of its own shows
+repository_folders = {"examples": "examples"}
 
 # MyST
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -43,6 +43,7 @@ myst_heading_anchors = 4
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+maximum_signature_line_length = 100
 numpydoc_show_class_members = False
 python_use_unqualified_type_names = True
 # names of other packages: their inventories are on the network, which the build does without
@@ -59,6 +60,8 @@ nitpick_ignore = [
 html_theme = "furo"
 html_title = f"cgplugin {version}"
 html_theme_options = {"navigation_with_keys": True}
+# of commands, in blocks that do not say their language
+highlight_language = "none"
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 copybutton_prompt_text = r"\$ |>>> "

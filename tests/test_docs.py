@@ -16,6 +16,10 @@ from sybil.parsers.myst import PythonCodeBlockParser
 from tests.conftest import POLYMER, ROOT
 
 DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "extensions"))
+
+from repository_links import rewrite, write_pages  # noqa: E402 - a folder of Sphinx extensions is no package
+
 LIMIT = 600
 
 SHORTER = {
@@ -96,8 +100,8 @@ def test_tutorial(tmp_path: Path) -> None:
     for name, changes in SHORTER.items():
         file = tmp_path / "examples" / name
         file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
-    follow("tutorial.md", tmp_path)
-    run_python("tutorial.md", tmp_path)
+    follow("tutorial.md", tmp_path, lambda command: command.replace("25000tau", "5000tau"))
+    run_python("tutorial.md", tmp_path, {"5_000": "50"})
     assert (tmp_path / "long.dcd").stat().st_size > 0
     # the page on pitfalls looks at the run of the tutorial
     run_python("pitfalls.md", tmp_path)
@@ -143,6 +147,45 @@ def test_page_on_many_at_once(with_model: Path) -> None:
         "many_at_once.md", with_model, {"5_000": "20", 'device="cuda"': 'device="cpu"', "replicas=64": "replicas=3"}
     )
     assert len(list(with_model.glob("runs/?/replica-?/trajectory.dcd"))) == 16
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name in ("docs/guide.md", "benchmarks/speed/README.md", "benchmarks/speed/plot.png", "examples/run.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "docs" / "benchmarks").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "page", "link", "on_the_site"),
+    [
+        ("docs/guide.md", "docs/guide.md", "../benchmarks/speed/README.md#cost", "benchmarks/speed.md#cost"),
+        ("docs/guide.md", "docs/guide.md", "../benchmarks/speed", "benchmarks/speed.md"),
+        ("docs/guide.md", "docs/guide.md", "../examples", "examples.md"),
+        ("docs/guide.md", "docs/guide.md", "../examples/run.py", "../examples/run.py"),
+        ("docs/guide.md", "docs/guide.md", "https://openmm.org/a.md", "https://openmm.org/a.md"),
+        ("docs/guide.md", "docs/guide.md", "#cost", "#cost"),
+        ("benchmarks/speed/README.md", "docs/benchmarks/speed.md", "../../docs/guide.md", "../guide.md"),
+        ("benchmarks/speed/README.md", "docs/benchmarks/speed.md", "plot.png", "../../benchmarks/speed/plot.png"),
+    ],
+)
+def test_links_of_the_repository_lead_to_pages(
+    repository: Path, file: str, page: str, link: str, on_the_site: str
+) -> None:
+    pages = {"benchmarks/speed/README.md": "benchmarks/speed", "examples": "examples"}
+    text = rewrite(f"[text]({link})", repository / file, repository / page, repository / "docs", pages)
+    assert text == f"[text]({on_the_site})"
+
+
+def test_pages_of_files_that_are_gone_are_removed(repository: Path) -> None:
+    docs, own = repository / "docs", repository / "docs" / "benchmarks" / "index.md"
+    own.write_text("# Benchmarks\n")
+    write_pages(docs, {"benchmarks/old/README.md": "benchmarks/old"})
+    write_pages(docs, {"benchmarks/speed/README.md": "benchmarks/speed"})
+    assert sorted(page.name for page in own.parent.iterdir()) == ["index.md", "speed.md"]
+    assert (docs / "benchmarks" / "speed.md").read_text() == "```{include} ../../benchmarks/speed/README.md\n```\n"
 
 
 def test_every_console_command_is_followed() -> None:

@@ -1,8 +1,10 @@
-"""Relative links that work in the repository work on the site as well.
+"""Files of the repository as pages of the site, and relative links that work in both.
 
-Pages of the site are Markdown files of docs/, or include a file from elsewhere (a benchmark's README, say). A link in them is
-relative to the file that it stands in. On the site it leads to the page that shows the target, where there is one
-(``repository_pages`` in conf.py, and all of docs/); a file without a page is offered as a download.
+``repository_pages`` in conf.py names files from outside docs/ (a benchmark's README, say) and the page that shows each: a
+Markdown file that includes it, written before the build. ``repository_folders`` are folders that a page of docs/ is about.
+
+A link is relative to the file that it stands in. On the site it leads to the page that shows its target, where there is one;
+a file without a page is offered as a download.
 """
 
 import os
@@ -10,6 +12,7 @@ import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.typing import ExtensionMetadata
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s]+)(?=\))")
@@ -52,10 +55,40 @@ def rewrite(text: str, file: Path, page: Path, docs: Path, pages: dict[str, str]
     return _LINK.sub(replace, text)
 
 
+_INCLUDE = "```{{include}} {}\n```\n"
+
+
+def write_pages(docs: Path, pages: dict[str, str]) -> None:
+    """Write the pages that include a file, and remove those of files that are gone.
+
+    A page that is there already keeps its date, so that it is not built anew.
+    """
+    texts = {
+        docs / f"{name}.md": _INCLUDE.format(os.path.relpath(docs.parent / file, (docs / name).parent))
+        for file, name in pages.items()
+    }
+    begin = _INCLUDE.format("").split("\n")[0] + ".."
+    for folder in {page.parent for page in texts}:
+        for page in folder.glob("*.md"):
+            if page not in texts and page.read_text(encoding="utf-8").startswith(begin):
+                page.unlink()
+    for page, text in texts.items():
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def _write_pages(app: Sphinx, config: Config) -> None:
+    write_pages(app.srcdir, config.repository_pages)
+
+
+def _pages(app: Sphinx) -> dict[str, str]:
+    return {**app.config.repository_pages, **app.config.repository_folders}
+
+
 def _rewrite_page(app: Sphinx, docname: str, content: list[str]) -> None:
     page = app.env.doc2path(docname)
     if page.suffix == ".md":
-        content[0] = rewrite(content[0], page, page, app.srcdir, app.config.repository_pages)
+        content[0] = rewrite(content[0], page, page, app.srcdir, _pages(app))
 
 
 def _rewrite_included(app: Sphinx, relative_path: Path, _parent: str, content: list[str]) -> None:
@@ -63,12 +96,14 @@ def _rewrite_included(app: Sphinx, relative_path: Path, _parent: str, content: l
     if file.suffix == ".md":
         # MyST gives the parent without its folder
         page = app.env.doc2path(app.env.docname)
-        content[0] = rewrite(content[0], file, page, app.srcdir, app.config.repository_pages)
+        content[0] = rewrite(content[0], file, page, app.srcdir, _pages(app))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Register the option and the two events."""
+    """Register the options and the events."""
     app.add_config_value("repository_pages", {}, "env", dict)
+    app.add_config_value("repository_folders", {}, "env", dict)
+    app.connect("config-inited", _write_pages)
     app.connect("source-read", _rewrite_page)
     app.connect("include-read", _rewrite_included)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

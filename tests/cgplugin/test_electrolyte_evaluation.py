@@ -257,10 +257,10 @@ def test_diverged_runs_are_named(model: Path, tmp_path: Path, monkeypatch: pytes
     """Without refinement no system stays together: the report says so, and keeps the other row."""
     honest = LearnedSimulator.step
 
-    def fail(self: LearnedSimulator, state: object) -> object:
+    def fail(self: LearnedSimulator, state: object, *force: object) -> object:
         if self.refinement.levels == 0:
             raise SimulationDivergedError("000: the position of bead 3 is not finite after step 13")
-        return honest(self, state)  # type: ignore[arg-type]
+        return honest(self, state, *force)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LearnedSimulator, "step", fail)
     words = ("--reference", VALIDATION / "000", "--start", "reference", "--time", 40, "--out", tmp_path / "out")

@@ -207,10 +207,10 @@ def test_a_candidate_that_flies_apart_does_not_stop_the_others(
 ) -> None:
     step = LearnedSimulator.step
 
-    def diverge(self: LearnedSimulator, state):
+    def diverge(self: LearnedSimulator, state, *force):
         if state.step == 12 and "p0001" in (names := [cg.system.name for cg in self.systems]):
             raise SimulationDivergedError(f"{names[1]}: the position of bead 3 is not finite after step 13")
-        return step(self, state)
+        return step(self, state, *force)
 
     monkeypatch.setattr(LearnedSimulator, "step", diverge)
     assert run("screen", MODEL, spec, "--out", tmp_path / "out", *OPTIONS, "--time", 100, "--discard", 0) == 0

@@ -13,9 +13,10 @@ from torch import Tensor
 from cgplugin.coarse_graining.coarsening import CoarseGraining, coarsen
 from cgplugin.coarse_graining.neighbours import Edges
 from cgplugin.coarse_graining.vocabulary import Vocabulary, fine_graph
-from cgplugin.errors import UserError
+from cgplugin.errors import UserError, one_line
 from cgplugin.networks.combined import LearnedNetworks
-from cgplugin.networks.dynamics import Prediction
+from cgplugin.networks.dynamics import Prediction, Scales
+from cgplugin.networks.options import NetworkOptions
 from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.units import Units, check_units
@@ -207,6 +208,37 @@ class LearnedModel:
             description,
             str(path),
         )
+
+    @staticmethod
+    def read_networks(path: str | os.PathLike[str]) -> tuple[LearnedNetworks, ModelDescription]:
+        """Weights of a model file in networks as this version has them.
+
+        A file holds the code of the version that wrote it. `export` what this gives to have the code of this version instead.
+
+        Raises
+        ------
+        UserError
+            As for `load`, or if the networks of this version have other weights.
+        """
+        module, header = torchscript.load(path)
+        description = ModelDescription.from_json(header, str(path))
+        try:
+            networks = LearnedNetworks(
+                n_atom_types=len(description.atom_types),
+                n_bond_types=len(description.bond_types),
+                n_history=description.n_history,
+                cutoff=description.cutoff,
+                score_cutoff=description.score_cutoff,
+                mean_atom_mass=1.0,  # comes with the weights
+                options=NetworkOptions(**description.networks),
+                scales=Scales(**description.scales),
+            )
+            networks.load_state_dict(module.state_dict())
+        except (TypeError, RuntimeError) as error:
+            raise UserError(
+                f"{path}: its networks are not those of this version of cgplugin ({one_line(error)[:120]})"
+            ) from error
+        return networks.eval(), description
 
     @staticmethod
     def export(networks: LearnedNetworks, description: ModelDescription, path: str | os.PathLike[str]) -> Path:

@@ -53,13 +53,19 @@ def finish_with_report(
     interval : float, optional
         Time between their frames in ps, where nothing beside them says it.
     """
-    from cgplugin.report.provenance import ModelRecord, record_command
     from cgplugin.report.report import write_report
+
+    record_running_command(out, model)
+    click.echo(f"report: {write_report(out, trajectories=trajectories, interval=interval)}")
+
+
+def record_running_command(out: Path, model: "LearnedModel | None" = None) -> None:
+    """Record the running command, and the model that it used, in the ``provenance.json`` of the folder that it wrote to."""
+    from cgplugin.report.provenance import ModelRecord, record_command
 
     context = click.get_current_context()
     used = None if model is None else ModelRecord.of(Path(model.source), model.description)
     record_command(out, context.info_name or "", command_line(context), context.params.get("seed"), used)
-    click.echo(f"report: {write_report(out, trajectories=trajectories, interval=interval)}")
 
 
 def command_line(context: click.Context) -> str:

@@ -6,6 +6,7 @@ import click
 
 from .data_options import conventions_from
 from .options import config_option, device_option, refinement_from, refinement_options, show_progress
+from .report import record_running_command
 
 ONE_THREAD_LIMIT = 2000
 """Up to this many beads a network call is too short to be shared: threads would wait for each other most of the time."""
@@ -115,6 +116,7 @@ def command(
     run = ResumableRun(simulation, learned, out, names, settings)
     for written in run.run(resume=resume, progress=show_progress()):
         click.echo(f"{written}: topology.pdb, trajectory.dcd, properties.csv, summary.json")
+    record_running_command(out, learned)
     for line in run.stretched:
         click.echo(f"warning: {line}", err=True)
     click.echo(

@@ -1,19 +1,28 @@
 """What the pages show is what happens: commands print what stands below them, and Python runs."""
 
+import bz2
+import importlib
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
-from tests.conftest import POLYMER, ROOT
+from cgplugin.coarse_graining.coarse_trajectory import coarsen_frames
+from cgplugin.coarse_graining.coarsening import coarsen
+from cgplugin.systems.force_field import find
+from cgplugin.systems.lammps_files import LammpsConventions
+from cgplugin.systems.structure_files import load_structure, open_trajectory
+from tests.conftest import POLYMER, ROOT, SHARED
 
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "extensions"))
@@ -117,20 +126,25 @@ def test_own_lammps_files(tmp_path: Path) -> None:
     follow("own_system.md", tmp_path, shorter)
 
 
-def run_python(page: str, folder: Path, changes: dict[str, str] | None = None) -> None:
-    """Run the Python blocks of a page, all in one namespace, with ``folder`` as the current one."""
+def run_python(
+    page: str, folder: Path, changes: dict[str, str] | None = None, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Run the Python blocks of a page in one namespace, which is returned, with ``folder`` as the current one."""
     text = (DOCS / page).read_text(encoding="utf-8")
     for old, new in (changes or {}).items():
         assert old in text
         text = text.replace(old, new)
     copy = folder / page
     copy.write_text(text, encoding="utf-8")
-    examples = list(Sybil([PythonCodeBlockParser()], path=str(folder), pattern="*.md").parse(copy).examples())
+    document = Sybil([PythonCodeBlockParser()], path=str(folder), pattern="*.md").parse(copy)
+    document.namespace.update(known or {})
+    examples = list(document.examples())
     assert examples
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for example in examples:
             example.evaluate()
+    return document.namespace
 
 
 @pytest.fixture
@@ -147,6 +161,60 @@ def test_page_on_many_at_once(with_model: Path) -> None:
         "many_at_once.md", with_model, {"5_000": "20", 'device="cuda"': 'device="cpu"', "replicas=64": "replicas=3"}
     )
     assert len(list(with_model.glob("runs/?/replica-?/trajectory.dcd"))) == 16
+
+
+def test_page_on_stock_openmm(with_model: Path) -> None:
+    run_python("openmm_torch.md", with_model, {"step(1000)": "step(20)"})
+    assert (with_model / "long.dcd").stat().st_size > 0
+
+
+def test_page_on_lammps_files(with_model: Path) -> None:
+    source = POLYMER / "train" / "000"
+    (with_model / "dump.lammpstrj").write_bytes(bz2.decompress((source / "traj.lammpstrj.bz2").read_bytes()))
+    shutil.copy(ROOT / "tests" / "lammps_reader" / "corpus" / "log" / "multi", with_model / "log.lammps")
+    # what the reference files lack: velocities, type labels; and pandas, which is nobody's dependency
+    lacking = {'frame.columns["vx"]': "frame.columns", 'data.type_labels["atom"]': "data.type_labels"}
+    run_python("lammps_reader.md", with_model, {**lacking, "    run.to_pandas()\n": "", '"real")\n```': '"lj")\n```'})
+    assert (with_model / "copy.data.gz").stat().st_size > 0
+
+
+def test_page_on_observables(tmp_path: Path) -> None:
+    conventions = LammpsConventions(force_field=find("electrolyte"))
+    source = SHARED / "electrolyte" / "val" / "000"
+    structure = load_structure(source / "topology.data", conventions)
+    frames_of_text = bz2.decompress((source / "traj.lammpstrj.bz2").read_bytes()).split(b"ITEM: TIMESTEP")
+    dump = tmp_path / "traj.lammpstrj"
+    dump.write_bytes(b"ITEM: TIMESTEP".join(frames_of_text[:61]))
+    trajectory = open_trajectory(dump, structure, conventions)
+    cg = coarsen(structure.system, 5)
+    blocks = coarsen_frames(cg, trajectory.blocks(), unwrapped=trajectory.unwrapped, source=trajectory.source)
+    # the reference is its own learned simulation
+    frames = [(block.positions, block.box_vectors) for block, _ in blocks]
+    known = {"cg": cg, "trajectory": trajectory, "coarsen_frames": coarsen_frames, "frames": frames}
+    found = run_python("observables.md", tmp_path, known={**known, "time_step": trajectory.interval})
+    assert found["learned"].collisions.total.tolist() == found["reference"].collisions.total.tolist()
+
+
+def test_own_openmm_system(tmp_path: Path) -> None:
+    make = runpy.run_path(str(ROOT / "examples" / "train_on_own_openmm_run.py"))["butane_like_chain"]
+    run_python("own_system.md", tmp_path, known=dict(zip(("topology", "system", "positions"), make(24), strict=True)))
+    assert load_structure(tmp_path / "data" / "chain24").system.n_atoms == 24
+
+
+def test_python_of_every_page_is_run() -> None:
+    own = set(re.findall(r'run_python\("(\w+\.md)"', Path(__file__).read_text()))
+    # openmm.md: tests/test_examples.py; cluster.md: a single call, that of tests/cgplugin/test_distributed_training.py
+    elsewhere = {"openmm.md", "cluster.md"}
+    assert {page.name for page in DOCS.glob("*.md") if "```python" in page.read_text()} == own | elsewhere
+
+
+@pytest.mark.parametrize("package", ["cgplugin", "openmm_integration", "lammps_reader"])
+def test_reference_has_every_public_name(package: str) -> None:
+    page = (DOCS / "api" / f"{package}.rst").read_text()
+    if f".. automodule:: {package}\n   :members:" in page:
+        return
+    documented = set(re.findall(rf":: {package}\.(\w+)$", page, re.MULTILINE))
+    assert {name for name in importlib.import_module(package).__all__ if name[0] != "_"} <= documented
 
 
 @pytest.fixture

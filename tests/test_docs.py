@@ -202,7 +202,7 @@ def test_own_openmm_system(tmp_path: Path) -> None:
 
 
 def test_python_of_every_page_is_run() -> None:
-    own = set(re.findall(r'run_python\("(\w+\.md)"', Path(__file__).read_text()))
+    own = set(re.findall(r'run_python\(\s*"(\w+\.md)"', Path(__file__).read_text()))
     # openmm.md: tests/test_examples.py; cluster.md: a single call, that of tests/cgplugin/test_distributed_training.py
     elsewhere = {"openmm.md", "cluster.md"}
     assert {page.name for page in DOCS.glob("*.md") if "```python" in page.read_text()} == own | elsewhere

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cgplugin.analysis.analyze import whole_molecules
 from cgplugin.analysis.trajectory_folders import TRAJECTORY, TrajectoryFolder, find_folders
+from cgplugin.files import read_json
 from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.systems.periodic import wrap_molecules
 from cgplugin.units import time_unit
@@ -99,10 +100,12 @@ def _changes(box_vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def trajectory_paths(directory: Path, most: int, first: list[str]) -> tuple[list[Path], int]:
     """Folders of the trajectories to show, at most so many, and the number of all below a directory.
 
-    Folders of the names in ``first`` come first, in that order; and each system's first replica before any second one.
+    Folders of the names in ``first`` come first, in that order; and each system's first replica before any second one. Runs that
+    stopped before their end, as those that flew apart, are left out where there are others.
     """
     rank = {name: number for number, name in enumerate(first)}
-    found = sorted(path.parent for path in directory.rglob(TRAJECTORY) if not path.parent.name.startswith("."))
+    there = sorted(path.parent for path in directory.rglob(TRAJECTORY) if not path.parent.name.startswith("."))
+    found = [path for path in there if _is_finished(path)] or there
 
     def order(path: Path) -> tuple[int, int, str]:
         replica = path.name.removeprefix("replica-")
@@ -110,6 +113,11 @@ def trajectory_paths(directory: Path, most: int, first: list[str]) -> tuple[list
         return int(replica) if replica != path.name and replica.isdigit() else 0, rank.get(name, len(rank)), str(path)
 
     return sorted(found, key=order)[:most], len(found)
+
+
+def _is_finished(path: Path) -> bool:
+    mapping = path / "mapping.json"
+    return not mapping.is_file() or (path / "summary.json").is_file() or "recording_interval" in read_json(mapping)
 
 
 def view_trajectory(

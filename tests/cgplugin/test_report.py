@@ -91,6 +91,16 @@ def test_first_replicas_and_the_best_candidates_come_first(tmp_path):
     assert n == 4
 
 
+def test_runs_that_flew_apart_are_left_out(tmp_path):
+    for name in ("whole", "torn"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trajectory.dcd").touch()
+        (tmp_path / name / "mapping.json").write_text("{}")
+    assert trajectory_paths(tmp_path, 3, [])[1] == 2
+    (tmp_path / "whole" / "summary.json").write_text("{}")
+    assert trajectory_paths(tmp_path, 3, []) == ([tmp_path / "whole"], 1)
+
+
 def test_screening(tmp_path):
     estimate = {"value": 20.0, "standard_error": 1.0, "block_standard_error": 1.0, "error_is_lower_bound": False}
     ranked = {

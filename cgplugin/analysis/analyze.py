@@ -3,10 +3,8 @@
 import math
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,94 +14,17 @@ from cgplugin.coarse_graining.coarse_trajectory import FrameBlock
 from cgplugin.errors import UserError, one_line
 from cgplugin.files import read_json, write_json, write_text
 from cgplugin.observables.chains import bond_lengths, end_to_end_distances, ends_of_molecules, squared_radii_of_gyration
-from cgplugin.observables.electrolyte import FROM_FIRST_FRAMES, ContactDistances, ElectrolyteObservables
-from cgplugin.observables.statistics import Relaxation, SeriesStatistics, autocorrelation, density, relaxation_time
+from cgplugin.observables.electrolyte import FROM_FIRST_FRAMES, ContactDistances
+from cgplugin.observables.statistics import SeriesStatistics, relaxation_time
 from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.systems.periodic import MoleculeMender
-from cgplugin.tables import csv_text, without_nan
-from cgplugin.units import Units, check_units, length_unit, parse_time, time_unit
+from cgplugin.units import check_units, parse_time, time_unit
 
 from .electrolyte import FolderElectrolyte, first_shells_csv, species_csv, write_tables
+from .system_analysis import SystemAnalysis, autocorrelation_csv, distribution_csv, frames_csv, summary_csv
 from .trajectory_folders import TRAJECTORY, TrajectoryFolder, find_folders
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SystemAnalysis:
-    """Properties of one trajectory; lengths in nm (sigma), times in ps (tau).
-
-    Where a system has several molecules, Rg^2 and end-to-end distance of a frame are means over those of more than one
-    atom or bead.
-
-    Attributes
-    ----------
-    name : str
-    units : str
-    n_frames : int
-        Of the trajectory, after what was left out.
-    duration : float
-        Time from the first to the last value of Rg^2.
-    rg2 : SeriesStatistics
-        Squared radius of gyration: of the fine system as the model predicts it, at every learned step, where there is a
-        ``properties.csv``; else of the positions in the trajectory.
-    rg2_beads : SeriesStatistics or None
-        That of the beads in the trajectory, where ``rg2`` is of the fine system.
-    rg2_power : int
-        Power of Rg^2 in the autocorrelation that gives the relaxation time: 1, or 2 for the formula in the paper.
-    relaxation : Relaxation
-        Of Rg^2.
-    end_to_end : SeriesStatistics
-        End-to-end distance.
-    mean_squared_end_to_end : float
-    longest_bond : float
-        In any frame of the trajectory.
-    masses_known : bool
-        Whether masses were found; if not, all count the same.
-    times, series : array, shape (n,)
-        Of ``rg2``.
-    frame_times, frame_rg2, frame_end_to_end : array, shape (n_frames,)
-        Of the positions in the trajectory.
-    electrolyte : ElectrolyteObservables or None
-        Of several molecules of known species in a periodic box.
-    """
-
-    name: str
-    units: Units
-    n_frames: int
-    duration: float
-    rg2: SeriesStatistics
-    rg2_beads: SeriesStatistics | None
-    rg2_power: int
-    relaxation: Relaxation
-    end_to_end: SeriesStatistics
-    mean_squared_end_to_end: float
-    longest_bond: float
-    masses_known: bool
-    times: Array = field(repr=False)
-    series: Array = field(repr=False)
-    frame_times: Array = field(repr=False)
-    frame_rg2: Array = field(repr=False)
-    frame_end_to_end: Array = field(repr=False)
-    electrolyte: ElectrolyteObservables | None = field(default=None, repr=False)
-
-    @property
-    def interval(self) -> float:
-        """Time between values of ``series``."""
-        return float(self.times[1] - self.times[0])
-
-    def to_json(self) -> dict[str, Any]:
-        """Numbers without the series; what is not known is null."""
-        values = ((item.name, getattr(self, item.name)) for item in fields(self) if item.name != "electrolyte")
-        content = {
-            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-            for name, value in values
-            if not isinstance(value, np.ndarray)
-        }
-        if self.electrolyte is not None:
-            content["electrolyte"] = self.electrolyte.to_json()
-        content["length_unit"], content["time_unit"] = length_unit(self.units), time_unit(self.units)
-        return without_nan(content)
 
 
 def analyze_folder(
@@ -353,9 +274,9 @@ def analyze(
         place = target / folder.path.relative_to(base)
         if place != target:
             write_json(place / "analysis.json", result.to_json())
-        write_text(place / "frames.csv", _frames_csv(result))
-        write_text(place / "distribution.csv", _distribution_csv(result))
-        write_text(place / "autocorrelation.csv", _autocorrelation_csv(result))
+        write_text(place / "frames.csv", frames_csv(result))
+        write_text(place / "distribution.csv", distribution_csv(result))
+        write_text(place / "autocorrelation.csv", autocorrelation_csv(result))
         plot_system(result, place / "analysis.png")
         if result.electrolyte is not None:
             write_tables(result, place)
@@ -368,51 +289,3 @@ def analyze(
     if [folder.path for folder in folders] != [base]:
         plot_overview(results, target / "analysis.png")
     return results
-
-
-def summary_row(result: SystemAnalysis) -> dict[str, str | float | int]:
-    """Numbers of one system under the headings of ``analysis.csv``."""
-    return {
-        "name": result.name,
-        "length_unit": length_unit(result.units),
-        "time_unit": time_unit(result.units),
-        "rg2_mean": result.rg2.mean,
-        "rg2_standard_error": result.rg2.standard_error,
-        "rg2_block_standard_error": result.rg2.block_standard_error,
-        "rg2_standard_deviation": result.rg2.standard_deviation,
-        "rg2_beads_mean": result.rg2_beads.mean if result.rg2_beads else math.nan,
-        "effective_samples": result.rg2.effective_samples,
-        "relaxation_time": result.relaxation.time,
-        "relaxation_time_error": result.relaxation.error,
-        "relaxation_time_fitted": result.relaxation.fitted_time,
-        "integrated_autocorrelation_time": result.rg2.integrated_autocorrelation_time,
-        "end_to_end_mean": result.end_to_end.mean,
-        "end_to_end_standard_error": result.end_to_end.standard_error,
-        "mean_squared_end_to_end": result.mean_squared_end_to_end,
-        "longest_bond": result.longest_bond,
-        "n_frames": result.n_frames,
-        "duration": result.duration,
-    }
-
-
-def summary_csv(results: Sequence[SystemAnalysis]) -> str:
-    """Table of all systems as CSV; what is not known is empty."""
-    rows = [summary_row(result) for result in results]
-    return csv_text(list(rows[0]), [list(row.values()) for row in rows])
-
-
-def _frames_csv(result: SystemAnalysis) -> str:
-    columns = zip(result.frame_times, result.frame_rg2, result.frame_end_to_end, strict=True)
-    return csv_text(["time", "rg2_beads" if result.rg2_beads else "rg2", "end_to_end"], columns)
-
-
-def _distribution_csv(result: SystemAnalysis) -> str:
-    return csv_text(["rg2", "density"], zip(*density(result.series, result.rg2.effective_samples), strict=True))
-
-
-def _autocorrelation_csv(result: SystemAnalysis) -> str:
-    # longer lags are averages over so little that they are noise
-    correlation = autocorrelation(result.series, result.rg2_power)[: max(2, len(result.series) // 4)]
-    return csv_text(
-        ["lag", "autocorrelation"], zip(result.interval * np.arange(len(correlation)), correlation, strict=True)
-    )

@@ -21,7 +21,7 @@ from .trajectory_folders import TrajectoryFolder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .analyze import SystemAnalysis
+    from .system_analysis import SystemAnalysis
 
 MOST_SPECIES = 4
 """With more species than this, as random copolymers have, roles take the place of names."""

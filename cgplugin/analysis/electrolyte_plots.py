@@ -16,7 +16,7 @@ from cgplugin.observables.statistics import value_and_error
 from .plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
 
 if TYPE_CHECKING:
-    from .analyze import SystemAnalysis
+    from .system_analysis import SystemAnalysis
 
 COLORS = (BLUE, ORANGE, GREEN, "#8a5a9e", "#c9a227", "#5fa3c7")
 """Of species or of pairs, in their order."""

@@ -16,7 +16,7 @@ from cgplugin.observables.statistics import SeriesStatistics, autocorrelation, d
 from cgplugin.units import Units
 
 if TYPE_CHECKING:
-    from .analyze import SystemAnalysis
+    from .system_analysis import SystemAnalysis
 
 BLUE, ORANGE, GREEN, GREY = "#2a5d9f", "#d9792b", "#3d8567", "#777777"
 

@@ -12,7 +12,7 @@ from .options import config_option, show_progress
 from .report import finish_with_report
 
 if TYPE_CHECKING:
-    from cgplugin.analysis.analyze import SystemAnalysis
+    from cgplugin.analysis.system_analysis import SystemAnalysis
     from cgplugin.observables.statistics import SeriesStatistics
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cgplugin.analysis.analyze import SystemAnalysis
+from cgplugin.analysis.system_analysis import SystemAnalysis
 from cgplugin.errors import UserError
 from cgplugin.observables.statistics import SeriesStatistics
 from cgplugin.tables import csv_text, without_nan

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cgplugin.analysis import plots
-from cgplugin.analysis.analyze import SystemAnalysis
+from cgplugin.analysis.system_analysis import SystemAnalysis
 from cgplugin.observables.statistics import Relaxation, SeriesStatistics, relaxation_time
 from tests.cgplugin.test_statistics import ornstein_uhlenbeck
 

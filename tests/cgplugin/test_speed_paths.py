@@ -134,7 +134,7 @@ def test_frozen_model_centres_its_weights_once(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-def test_plain_tuple_has_the_bits_of_the_named_one(model_file: Path) -> None:
+def test_plain_tuple_has_the_numbers_of_the_named_one(model_file: Path) -> None:
     model = LearnedModel.load(model_file)
     embedding, masses, moved, edges = batch(model, 3)
     found = model.predict(embedding, masses, moved, edges)

@@ -83,6 +83,8 @@ def test_view_shows_coloured_beads_without_network(executed: nbformat.NotebookNo
     assert [line for line in complaints if "GPU stall" not in line] == []
     drawn = pixels[(pixels < WHITE).any(axis=-1)]
     assert len(drawn) > 2000
+    # bonds are grey
+    assert ((np.ptp(drawn, axis=-1) < 10) & (drawn.mean(axis=-1) > 60)).sum() > 200
     # colours of the rainbow along the chain, not a page of text
     red, green, blue = drawn.T
     for one, others in ((red, (green, blue)), (blue, (red, green))):

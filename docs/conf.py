@@ -50,12 +50,6 @@ python_use_unqualified_type_names = True
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!cgplugin\.|openmm_integration\.|lammps_reader\.).*")]
 
-nitpick_ignore = [
-    # names in docstrings that have moved
-    ("py:obj", "cgplugin.networks.ScoreGNN.forward"),
-    ("py:obj", "cgplugin.systems.periodic.make_whole"),
-]
-
 # HTML
 html_theme = "furo"
 html_title = f"cgplugin {version}"

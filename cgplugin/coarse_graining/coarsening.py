@@ -84,7 +84,7 @@ class CoarseGraining:
         Parameters
         ----------
         atom_positions : array, shape (n_atoms, 3) or (n_frames, n_atoms, 3)
-            nm, molecules whole; see `cgplugin.systems.periodic.make_whole` for periodic systems.
+            nm, molecules whole; see `cgplugin.systems.periodic.MoleculeMender` for periodic systems.
 
         Returns
         -------

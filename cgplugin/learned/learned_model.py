@@ -300,7 +300,7 @@ class LearnedModel:
             return Prediction(*predicted, *latents)
 
     def estimate_noise(self, prediction: Prediction, change: Tensor, edges: Edges, sigma: float) -> Tensor:
-        """Noise in a tentative step, of a model with a Score GNN; see `cgplugin.networks.ScoreGNN.forward`."""
+        """Noise in a tentative step, of a model with a Score GNN; see `cgplugin.networks.score.ScoreGNN.forward`."""
         levels = torch.full((len(change),), sigma)
         with torch.inference_mode():
             return self._networks.estimate_noise(

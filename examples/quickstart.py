@@ -54,6 +54,7 @@ def main() -> None:
         ("plots of one replica", run / "analysis.png"),
         ("numbers of all", out / "simulation" / "analysis.csv"),
         ("overview plot", out / "simulation" / "analysis.png"),
+        ("page to look at (HTML)", out / "simulation" / "report.html"),
     ):
         print(f"  {what:27s}{path}")
     print(f"\nLook at it:  vmd {run / 'topology.pdb'} {run / 'trajectory.dcd'} -e {HERE / 'vmd_beads.tcl'}")

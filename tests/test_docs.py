@@ -17,6 +17,7 @@ import yaml
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
+from cgplugin import LearnedModel
 from cgplugin.coarse_graining.coarse_trajectory import coarsen_frames
 from cgplugin.coarse_graining.coarsening import coarsen
 from cgplugin.systems.force_field import find
@@ -161,6 +162,12 @@ def test_page_on_many_at_once(with_model: Path) -> None:
         "many_at_once.md", with_model, {"5_000": "20", 'device="cuda"': 'device="cpu"', "replicas=64": "replicas=3"}
     )
     assert len(list(with_model.glob("runs/?/replica-?/trajectory.dcd"))) == 16
+
+
+def test_page_on_speed(with_model: Path) -> None:
+    run_python("speed.md", with_model)
+    written, shipped = (LearnedModel.load(path) for path in (with_model / "model.pt", ROOT / "models" / "polymer.pt"))
+    assert written.description == shipped.description
 
 
 def test_page_on_stock_openmm(with_model: Path) -> None:

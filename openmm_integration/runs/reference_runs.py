@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from cgplugin.learned.start_checks import check_box_fits
 from openmm_integration.cg_system import CoarseSystem
 from openmm_integration.simulation import learned_simulation
 
+from .batches import model_of_worker, seed_of_batch
 from .resumable_run import ResumableRun, RunSettings
 from .start_frames import from_trajectory
 
@@ -164,7 +164,7 @@ def simulate_references(
             [_to_start(reference, start) for reference in references[first : first + size]],
             model if alone and workers.dask is None else str(Path(model.source).absolute()),
             place if alone else place / "batches" / f"{number:04d}",
-            settings if alone else replace(settings, seed=_seed_of_batch(settings.seed, number)),
+            settings if alone else replace(settings, seed=seed_of_batch(settings.seed, number)),
             start,
             refinement,
             platform,
@@ -195,10 +195,6 @@ def _to_start(reference: Reference, start: Start) -> Reference:
     return Reference(reference.name, reference.path, reference.structure, trajectories, None)
 
 
-def _seed_of_batch(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] % 2**31)
-
-
 def _check_folder(out: Path, batches: Sequence[_Batch], resume: bool) -> None:
     """Refuse a folder with other batches, and one with files that nobody wants to go on with."""
     several = len(batches) > 1
@@ -223,16 +219,10 @@ def _link(batches: Sequence[_Batch], results: Sequence[dict[str, Any]], out: Pat
     return folder
 
 
-@cache
-def _load(path: str) -> LearnedModel:
-    """The model; a worker reads it once."""
-    return LearnedModel.load(path)
-
-
 def _simulate(batch: _Batch, tell: Tell) -> None:
     """Simulate the systems of a batch, without those that diverge, and write what came of it."""
     torch.set_num_threads(batch.threads)
-    model = _load(batch.model) if isinstance(batch.model, str) else batch.model
+    model = model_of_worker(batch.model) if isinstance(batch.model, str) else batch.model
     remaining, diverged = list(batch.references), dict[str, str]()
     seconds, folder = 0.0, ""
     while remaining:

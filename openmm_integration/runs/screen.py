@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from cgplugin.systems.structure_files import Structure
 from cgplugin.units import time_unit
 from openmm_integration.simulation import learned_simulation
 
+from .batches import model_of_worker, seed_of_batch
 from .candidates import digest
 from .resumable_run import ResumableRun, RunSettings, replica_folders
 
@@ -88,7 +88,7 @@ class ScreenSettings:
         """Settings of a batch's run, with a seed of its own."""
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed is {self.seed}, expected an integer from 0 to {2**31 - 1}")
-        seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0] % 2**31)
+        seed = seed_of_batch(self.seed, number)
         interval = self.report_interval * max(1, self.checkpoint_interval // self.report_interval)
         return RunSettings(self.n_steps, self.report_interval, interval, seed, self.replicas)
 
@@ -295,12 +295,6 @@ def _known_results(batch: _Batch) -> list[CandidateResult] | None:
     return [CandidateResult.from_json(item) for item in content["candidates"]]
 
 
-@cache
-def _load(path: str) -> LearnedModel:
-    """The model; a worker reads it once."""
-    return LearnedModel.load(path)
-
-
 def _simulate(batch: _Batch, tell: Tell) -> None:
     """Simulate the candidates of a batch, and write their results."""
     torch.set_num_threads(batch.threads)
@@ -327,7 +321,7 @@ def _try_to_simulate(
     batch: _Batch, members: Sequence[Structure], folder: Path, tell: Tell
 ) -> tuple[dict[str, str], list[CandidateResult]]:
     """Results of a batch; or, by name, why some of its members cannot be simulated."""
-    model = _load(batch.model)
+    model = model_of_worker(batch.model)
     run_settings = batch.settings.of_run(batch.number)
     names = [structure.system.name for structure in members]
 

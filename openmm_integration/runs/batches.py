@@ -1,0 +1,18 @@
+"""What batches of systems have in common, wherever they are simulated: the model of a worker, and a seed each."""
+
+from functools import cache
+
+import numpy as np
+
+from cgplugin.learned.learned_model import LearnedModel
+
+
+@cache
+def model_of_worker(path: str) -> LearnedModel:
+    """The model; a worker reads it once."""
+    return LearnedModel.load(path)
+
+
+def seed_of_batch(seed: int, number: int) -> int:
+    """Seed of a batch's run, from 0 to 2^31 - 1."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] % 2**31)

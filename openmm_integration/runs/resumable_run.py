@@ -2,7 +2,6 @@
 
 import csv
 import os
-import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from cgplugin.files import read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.units import length_unit, time_unit
 from openmm_integration.integrator import LearnedIntegrator
+from openmm_integration.reporters.dcd_appending import DcdHeader, cut_frames
 from openmm_integration.reporters.part_reporter import PartReporter
 
 from .coarse_files import write_beads
@@ -263,7 +263,11 @@ class ResumableRun:
         for output, known in zip(self.outputs, record["outputs"], strict=True):
             output.longest_bond, output.stretched_steps = known["longest_bond"], known["stretched_steps"]
             _truncate(output.properties, known["properties_bytes"])
-            _truncate_dcd(output.trajectory, known["trajectory_bytes"], n_frames, self.settings.report_interval)
+            # the reporter cuts before it appends; a run that has no steps left appends nothing
+            if n_frames:
+                cut_frames(output.trajectory, DcdHeader.read(output.trajectory), n_frames)
+            else:
+                output.trajectory.unlink(missing_ok=True)
         self._seconds, self._core_seconds = record["seconds"], record.get("core_seconds", record["seconds"])
 
     def _add_reporters(self) -> None:
@@ -308,7 +312,6 @@ class ResumableRun:
                 "outputs": [
                     {
                         "properties_bytes": output.properties.stat().st_size,
-                        "trajectory_bytes": output.trajectory.stat().st_size if output.trajectory.exists() else 0,
                         "longest_bond": output.longest_bond,
                         "stretched_steps": output.stretched_steps,
                     }
@@ -382,16 +385,3 @@ def _truncate(path: Path, size: int) -> None:
             f"{path}: is shorter than at the last checkpoint: the run cannot go on; start it in another folder"
         )
     os.truncate(path, size)
-
-
-def _truncate_dcd(path: Path, size: int, n_frames: int, interval: int) -> None:
-    """Cut a DCD file back to a number of frames, in its header too."""
-    if size == 0:
-        path.unlink(missing_ok=True)
-        return
-    _truncate(path, size)
-    with path.open("r+b") as file:
-        file.seek(8)
-        file.write(struct.pack("<i", n_frames))
-        file.seek(20)
-        file.write(struct.pack("<i", n_frames * interval))

@@ -97,6 +97,27 @@ def test_longer_time_extends_a_run(run: Path, small_model: Path, polymer_data: P
     assert (tmp_path / "000" / "properties.csv").read_text() == (run / "000" / "properties.csv").read_text()
 
 
+def test_frames_behind_the_last_checkpoint_are_cut_and_missing_ones_refused(
+    run: Path, small_model: Path, polymer_data: Path, tmp_path: Path
+) -> None:
+    """Also where no steps are left, and so nothing is appended."""
+    out = tmp_path / "copy"
+    shutil.copytree(run, out)
+    trajectory = out / "000" / "trajectory.dcd"
+    expected = trajectory.read_bytes()
+    options = [small_model, polymer_data, "--out", out, "--seed", 3, "--threads", 1, "--resume", "--time", 1000]
+    trajectory.write_bytes(expected + expected[-100:])
+    done = run_cli("simulate", *options)
+    assert done.returncode == 0, done.stderr
+    assert trajectory.read_bytes() == expected
+    trajectory.write_bytes(expected[:-100])
+    done = run_cli("simulate", *options)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    assert f"{trajectory}: ends at step" in line
+    assert "frames would be missing" in line
+
+
 def test_run_killed_before_its_first_checkpoint_starts_anew(
     run: Path, small_model: Path, polymer_data: Path, tmp_path: Path
 ) -> None:

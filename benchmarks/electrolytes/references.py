@@ -44,7 +44,7 @@ def run_in_lammps(folder: Path, out: Path, time: float, interval: float, seed: i
     box = np.asarray(structure.box_vectors)
     data = system_to_lammps(structure.system, last.positions[-1], box_vectors=box, force_field=force_field)
     out.mkdir(parents=True, exist_ok=True)
-    write_data(data, out / "topology.data")
+    write_data(out / "topology.data", data)
     dynamics = force_field.dynamics
     with replacing(out / "traj.lammpstrj") as temporary:
         commands = [

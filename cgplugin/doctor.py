@@ -68,6 +68,8 @@ class Diagnosis:
         CUDA devices that torch sees: ``name``, ``memory_gib``.
     torch_error : str or None
         Why torch cannot be imported.
+    compiler : str or None
+        The C++ compiler that compiled networks need (``--compile``).
     threads : dict
         ``cores`` of the machine, ``usable`` by this process, ``torch``'s own choice, and the variables that are set.
     features : tuple of Feature
@@ -76,6 +78,7 @@ class Diagnosis:
     versions: dict[str, str | None]
     devices: list[dict[str, Any]]
     torch_error: str | None
+    compiler: str | None
     threads: dict[str, Any]
     features: tuple[Feature, ...]
 
@@ -92,9 +95,18 @@ def diagnose() -> Diagnosis:
         versions={"python": platform.python_version(), "cgplugin": _version("cgplugin"), **_dependencies()},
         devices=devices,
         torch_error=torch_error,
+        compiler=_compiler() if torch_error is None else None,
         threads={**threads, **{name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}},
         features=tuple(Feature(*feature, installed=find_spec(feature[1]) is not None) for feature in _FEATURES),
     )
+
+
+def _compiler() -> str | None:
+    """The C++ compiler that torch finds."""
+    # imports torch, which may be missing
+    from .learned.compilation import cpp_compiler
+
+    return cpp_compiler()
 
 
 def _version(package: str) -> str | None:

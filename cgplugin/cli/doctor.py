@@ -56,6 +56,8 @@ def _lines(diagnosis: "Diagnosis", openmm: dict[str, Any]) -> Iterator[str]:
         yield f"  {f'cuda:{number}':16} {device['name']}, {device['memory_gib']} GiB"
     if not diagnosis.devices:
         yield f"  {'cuda':16} none that torch sees"
+    yield "Compiler for the networks (--compile)"
+    yield f"  {'C++':16} {diagnosis.compiler or 'none: install g++, or set CXX'}"
     yield "Threads"
     for name, value in diagnosis.threads.items():
         yield f"  {name:16} {value}"

@@ -7,7 +7,15 @@ import click
 
 from .dask_option import dask_option
 from .data_options import conventions_from, lammps_options
-from .options import config_option, device_option, refinement_from, refinement_options, show_progress
+from .options import (
+    compile_option,
+    config_option,
+    device_option,
+    notice,
+    refinement_from,
+    refinement_options,
+    show_progress,
+)
 from .report import finish_with_report
 
 if TYPE_CHECKING:
@@ -67,6 +75,7 @@ if TYPE_CHECKING:
 @dask_option
 @click.option("--platform", help="OpenMM platform; by default the fastest that works here.")
 @device_option
+@compile_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of torch.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted evaluation in --out.")
 @lammps_options
@@ -94,6 +103,7 @@ def command(
     dask: str | None,
     platform: str | None,
     device: str,
+    compiled: bool,
     threads: int,
     resume: bool,
     lammps_units: str | None,
@@ -131,7 +141,7 @@ def command(
             raise UserError(f"--{name} {value:g}: expected a positive number")
     described = Workers(dask, workers, threads)
     torch.set_num_threads(threads)
-    learned = LearnedModel.load(model)
+    learned = LearnedModel.load(model, compiled=compiled, report=notice)
     rows = {Path(file).stem: load_baseline(file) for file in baseline_files}
     if len(rows) < len(baseline_files):
         raise UserError("two files of baselines have the same name: rename one")

@@ -106,6 +106,22 @@ def device_option(function: Command) -> Command:
     return option(function)
 
 
+def compile_option(function: Command) -> Command:
+    """Add ``--compile``; see `cgplugin.learned.learned_model.LearnedModel.load`."""
+    option = click.option(
+        "--compile",
+        "compiled",
+        is_flag=True,
+        help="Compile the networks for this machine: up to six times as fast; needs a C++ compiler, and minutes the first time.",
+    )
+    return option(function)
+
+
+def notice(line: str) -> None:
+    """Print a line that is not part of the results."""
+    click.echo(line, err=True)
+
+
 def refinement_options(function: Command) -> Command:
     """Add ``--refinement-levels``, ``-steps`` and ``-sampler``; see `refinement_from`."""
     options = (

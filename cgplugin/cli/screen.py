@@ -7,7 +7,7 @@ import click
 
 from .dask_option import dask_option
 from .data_options import conventions_from
-from .options import config_option, device_option, show_progress
+from .options import compile_option, config_option, device_option, notice, show_progress
 from .report import finish_with_report
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class _Property(click.Choice):
 @click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
 @dask_option
 @device_option
+@compile_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads of each of them.")
 @config_option
 def command(
@@ -86,6 +87,7 @@ def command(
     workers: int | None,
     dask: str | None,
     device: str,
+    compiled: bool,
     threads: int,
 ) -> None:
     """Rank each CANDIDATE by a property that the trained MODEL predicts, with its uncertainty.
@@ -104,7 +106,7 @@ def command(
     from openmm_integration.runs.candidates import load_candidates
     from openmm_integration.runs.screen import DEFAULT_STEPS, DEFAULT_TIME_LJ, ScreenSettings, screen
 
-    learned = LearnedModel.load(model)
+    learned = LearnedModel.load(model, compiled=compiled, report=notice)
     if duration is not None:
         time = parse_time(duration, learned.units)
     else:

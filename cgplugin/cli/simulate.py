@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from .data_options import conventions_from
-from .options import config_option, device_option, refinement_from, refinement_options, show_progress
+from .options import (
+    compile_option,
+    config_option,
+    device_option,
+    notice,
+    refinement_from,
+    refinement_options,
+    show_progress,
+)
 from .report import record_running_command
 
 ONE_THREAD_LIMIT = 2000
@@ -36,6 +44,7 @@ ONE_THREAD_LIMIT = 2000
     help="Threads of torch and of OpenMM's CPU platform; by default as many as the size is worth.",
 )
 @device_option
+@compile_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out (or extend a finished one).")
 @config_option
 def command(
@@ -58,6 +67,7 @@ def command(
     platform: str | None,
     threads: int | None,
     device: str,
+    compiled: bool,
     resume: bool,
 ) -> None:
     """Simulate each STRUCTURE with the trained MODEL for --time and write DIR/NAME below --out.
@@ -80,7 +90,7 @@ def command(
         if threads < 1:
             raise UserError(f"threads is {threads}, expected at least 1")
         torch.set_num_threads(threads)
-    learned = LearnedModel.load(model)
+    learned = LearnedModel.load(model, compiled=compiled, report=notice)
     refinement = refinement_from(learned.refinement, refinement_levels, refinement_steps, refinement_sampler)
     n_steps = max(1, round(parse_time(duration, learned.units) / learned.time_step))
     settings = RunSettings(

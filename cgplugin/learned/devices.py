@@ -53,9 +53,16 @@ def model_on(model: LearnedModel, device: torch.device) -> LearnedModel:
     """The model with its networks on a device; they take tensors from wherever they are, and give them there.
 
     Weights of frozen networks are constants, which cannot be moved: the file is read again.
+
+    Raises
+    ------
+    UserError
+        If the networks are compiled, which is for the CPU alone.
     """
     if device == HOST:
         return model
+    if model.compiled:
+        raise UserError(f"compiled networks run on the CPU, not on {device}: use device cpu, or leave --compile out")
     module, _ = torchscript.load(model.source, str(device))
     torchscript.add_predict(module)
     kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]

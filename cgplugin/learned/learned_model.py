@@ -22,6 +22,7 @@ from cgplugin.systems.molecular_system import MolecularSystem
 from cgplugin.units import Units, check_units
 
 from . import torchscript
+from .compiled_networks import CompiledNetworks, Report, compile_networks
 from .refinement import Refinement
 
 FORMAT = "cgplugin model"
@@ -183,31 +184,48 @@ class LearnedModel:
     description : ModelDescription
     source : str
         The file.
+    compiled : bool
+        Whether its networks are machine code.
     """
 
-    def __init__(self, networks: Any, description: ModelDescription, source: str = "model") -> None:
+    def __init__(
+        self, networks: Any, description: ModelDescription, source: str = "model", *, compiled: bool = False
+    ) -> None:
         self._networks = networks
         self.description = description
         self.source = source
+        self.compiled = compiled
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "LearnedModel":
+    def load(
+        cls, path: str | os.PathLike[str], *, compiled: bool = False, report: Report | None = None
+    ) -> "LearnedModel":
         """Read a model file.
+
+        Parameters
+        ----------
+        path : path
+        compiled : bool
+            Compile the networks for this machine's processor, or find them compiled in the user's cache: one to three times
+            as fast (docs/speed.md), the same results within float32 rounding. Needs a C++ compiler the first time, which takes
+            a minute or two.
+        report : callable, optional
+            Called with one line before that.
 
         Raises
         ------
         UserError
-            If the file is missing, is not a model, or is of a newer format.
+            If the file is missing, is not a model, or is of a newer format; if the networks cannot be compiled.
         """
         module, header = torchscript.load(path)
         description = ModelDescription.from_json(header, str(path))
         torchscript.add_predict(module)
         kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]
-        return cls(
-            torchscript.for_inference(module, kept),
-            description,
-            str(path),
-        )
+        networks = torchscript.for_inference(module, kept)
+        if compiled:
+            of_today, _ = cls.read_networks(path)
+            networks = CompiledNetworks(networks, compile_networks(of_today, description, str(path), report))
+        return cls(networks, description, str(path), compiled=compiled)
 
     @staticmethod
     def read_networks(path: str | os.PathLike[str]) -> tuple[LearnedNetworks, ModelDescription]:

@@ -8,9 +8,9 @@ from cgplugin.learned.learned_model import LearnedModel
 
 
 @cache
-def model_of_worker(path: str) -> LearnedModel:
-    """The model; a worker reads it once."""
-    return LearnedModel.load(path)
+def model_of_worker(path: str, *, compiled: bool = False) -> LearnedModel:
+    """The model; a worker reads it once, and compiles it where the cache of its machine does not have it yet."""
+    return LearnedModel.load(path, compiled=compiled)
 
 
 def seed_of_batch(seed: int, number: int) -> int:

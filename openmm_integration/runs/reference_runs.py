@@ -74,6 +74,7 @@ class _Batch:
     number: int
     references: Sequence[Reference]
     model: LearnedModel | str
+    compiled: bool
     out: Path
     settings: RunSettings
     start: Start
@@ -163,6 +164,7 @@ def simulate_references(
             number,
             [_to_start(reference, start) for reference in references[first : first + size]],
             model if alone and workers.dask is None else str(Path(model.source).absolute()),
+            model.compiled,
             place if alone else place / "batches" / f"{number:04d}",
             settings if alone else replace(settings, seed=seed_of_batch(settings.seed, number)),
             start,
@@ -222,7 +224,9 @@ def _link(batches: Sequence[_Batch], results: Sequence[dict[str, Any]], out: Pat
 def _simulate(batch: _Batch, tell: Tell) -> None:
     """Simulate the systems of a batch, without those that diverge, and write what came of it."""
     torch.set_num_threads(batch.threads)
-    model = model_of_worker(batch.model) if isinstance(batch.model, str) else batch.model
+    model = batch.model
+    if isinstance(model, str):
+        model = model_of_worker(model, compiled=batch.compiled)
     remaining, diverged = list(batch.references), dict[str, str]()
     seconds, folder = 0.0, ""
     while remaining:

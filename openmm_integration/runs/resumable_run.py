@@ -209,6 +209,7 @@ class ResumableRun:
         """What a resumed run must have in common with the one that it continues."""
         return {
             "model": _digest(Path(self.model.source)),
+            "compiled": self.model.compiled,
             "seed": self.settings.seed,
             "report_interval": self.settings.report_interval,
             "replicas": self.settings.replicas,
@@ -224,7 +225,9 @@ class ResumableRun:
             return None
         record = read_json(path)
         identity = self._identity()
-        changed = [key for key in identity if record.get("identity", {}).get(key) != identity[key]]
+        # there were no compiled networks when the first runs were made
+        recorded = {"compiled": False, **record.get("identity", {})}
+        changed = [key for key in identity if recorded.get(key) != identity[key]]
         if changed:
             raise UserError(f"{self.out}: holds a run that differs in {', '.join(changed)}: use another folder")
         if record["step"] > self.settings.n_steps:

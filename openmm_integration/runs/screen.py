@@ -100,6 +100,7 @@ class _Batch:
     number: int
     structures: Sequence[Structure]
     model: str
+    compiled: bool
     settings: ScreenSettings
     discard: float
     out: Path
@@ -217,8 +218,8 @@ def screen(
     parts = [candidates[first : first + size] for first in range(0, len(candidates), size)]
     batches = [
         _Batch(
-            number, part, str(Path(model.source).absolute()), settings, discard, out, skip_bad, force_field, platform,
-            device, threads,
+            number, part, str(Path(model.source).absolute()), model.compiled, settings, discard, out, skip_bad, force_field,
+            platform, device, threads,
         )
         for number, part in enumerate(parts)
     ]  # fmt: skip
@@ -262,6 +263,7 @@ def _claim(
     """Store in the folder what is screened, or refuse a folder of something else."""
     described: dict[str, Any] = {
         "model": sha256(Path(model.source).read_bytes()).hexdigest(),
+        "compiled": model.compiled,
         "replicas": settings.replicas,
         "batch": settings.batch,
         "seed": settings.seed,
@@ -273,7 +275,8 @@ def _claim(
         return
     if not resume:
         raise UserError(f"{out}: holds a screening already: use --resume to go on, or another folder")
-    earlier = read_json(record)
+    # there were no compiled networks when the first screenings were made
+    earlier = {"compiled": False, **read_json(record)}
     changed = [key for key in described if key != "candidates" and earlier.get(key) != described[key]]
     if changed:
         raise UserError(f"{out}: holds a screening that differs in {', '.join(changed)}: use another folder")
@@ -321,7 +324,7 @@ def _try_to_simulate(
     batch: _Batch, members: Sequence[Structure], folder: Path, tell: Tell
 ) -> tuple[dict[str, str], list[CandidateResult]]:
     """Results of a batch; or, by name, why some of its members cannot be simulated."""
-    model = model_of_worker(batch.model)
+    model = model_of_worker(batch.model, compiled=batch.compiled)
     run_settings = batch.settings.of_run(batch.number)
     names = [structure.system.name for structure in members]
 

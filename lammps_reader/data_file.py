@@ -1,4 +1,4 @@
-"""Parser of data files."""
+"""Parser of data files: their sections, as they come."""
 
 import re
 import warnings
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .data_assembly import DataSections, assemble
 from .data_header import COEFFICIENTS, KINDS, LABEL, TOPOLOGY, DataHeader, section_name
-from .data_tables import Table, first_repeat, known
+from .data_tables import Table, first_repeat
 from .data_text import Block, DataText, Line
 from .errors import LammpsFormatError, LammpsFormatWarning
 from .lammps_data import ATOM_STYLES, STYLE_TOPOLOGY, FloatArray, IntArray, LammpsData
@@ -33,12 +34,8 @@ class DataFile:
         self.path = path
         self.given_style = self.atom_style = atom_style
         self.lines: dict[str, int] = {}
-        self.tables: dict[str, Table] = {}
-        self.masses: dict[int, float] = {}
-        self.labels: dict[str, dict[int, str]] = {}
+        self.sections = DataSections()
         self.numbers_of_labels: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
-        self.coefficients: dict[str, list[str]] = {}
-        self.coefficient_styles: dict[str, str] = {}
 
     def fail(self, line: int | None, message: str) -> LammpsFormatError:
         """Make an error of this file."""
@@ -68,7 +65,8 @@ class DataFile:
                     stacklevel=3,
                 )
         units = _UNITS.search(title)
-        return self._assemble(units[1] if units else None)
+        style = self.atom_style or "atomic"
+        return assemble(self.path, self.header, self.sections, style, units[1] if units else None)
 
     def _read_header(self) -> Line | None:
         while (line := self.text.next_line()) is not None and section_name(line.text) is None:
@@ -227,7 +225,7 @@ class DataFile:
         self._check_count(section, n_rows, expected, entry)
         assert columns is not None
         values = {name: np.concatenate([part[n] for part in parts]) for n, name in enumerate(columns)}
-        self.tables[section] = Table(values, np.concatenate(lines))
+        self.sections.tables[section] = Table(values, np.concatenate(lines))
         return following
 
     def _unique(self, section: str, parts: list[list[FloatArray]], lines: list[IntArray]) -> None:
@@ -327,7 +325,7 @@ class DataFile:
             if mass is None or mass <= 0:
                 raise self.fail(line.number, f"the mass {words[1][:40]!r} is not a positive number")
             lines[number] = line.number
-            self.masses[number] = mass
+            self.sections.masses[number] = mass
         self._check_count("Masses", len(lines), expected, "atom types")
         return self.following
 
@@ -349,7 +347,7 @@ class DataFile:
                 raise self.fail(line.number, f"type {number} or label {label[:40]!r} was there before")
             labels[number], numbers[label] = label, number
         self._check_count(section, len(labels), expected, entry)
-        self.labels[kind], self.numbers_of_labels[kind] = labels, numbers
+        self.sections.labels[kind], self.numbers_of_labels[kind] = labels, numbers
         return self.following
 
     def numbers_used(self, kind: str) -> bool:
@@ -379,9 +377,9 @@ class DataFile:
             rows.append(" ".join(words))
         expected = n_types if n_first == 1 else n_types * (n_types + 1) // 2
         self._check_count(section, len(rows), expected, entry)
-        self.coefficients[section] = rows
+        self.sections.coefficients[section] = rows
         if begin.comment:
-            self.coefficient_styles[section] = " ".join(begin.comment.split())
+            self.sections.coefficient_styles[section] = " ".join(begin.comment.split())
         return self.following
 
     # the whole
@@ -410,82 +408,6 @@ class DataFile:
         """Whether a section that comes after another in LAMMPS' order is there."""
         order = [f"{kind.capitalize()}s" for kind in KINDS]
         return bool(set(order[order.index(section) + 1 :]) & set(self.lines))
-
-    def _assemble(self, units: str | None) -> LammpsData:
-        box = self.header.box()
-        atoms = self.tables.get("Atoms")
-        style = self.atom_style or "atomic"
-        if atoms is None:
-            leading = (*ATOM_STYLES[style], "x", "y", "z")
-            atoms = Table({name: np.zeros(0) for name in leading}, np.zeros(0, dtype=np.int64))
-        ids = atoms.integers("id")[:, 0]
-        order = np.argsort(ids, kind="stable")
-        ids = ids[order]
-        positions = atoms.numbers("x", "y", "z")[order]
-        images = np.zeros((len(ids), 3), dtype=np.int64)
-        if "ix" in atoms.values:
-            images = atoms.integers("ix", "iy", "iz")[order]
-            with np.errstate(over="ignore", invalid="ignore"):
-                positions += images @ box.vectors
-            if len(bad := np.flatnonzero(~np.isfinite(positions).all(axis=1))):
-                raise self.fail(int(atoms.lines[order[bad[0]]]), "the unwrapped position is too large")
-        molecules, charges = atoms.values.get("molecule"), atoms.values.get("charge")
-        n_types = {kind: self.header.counts.get(f"{kind} types", 0) for kind in KINDS}
-        return LammpsData(
-            ids=ids,
-            types=atoms.integers("type")[order, 0],
-            molecules=None if molecules is None else molecules[order].astype(np.int64),
-            charges=None if charges is None else charges[order],
-            positions=positions,
-            images=images,
-            velocities=self._velocities(ids),
-            masses=dict(sorted(self.masses.items())),
-            bonds=self._topology("bond", ids),
-            angles=self._topology("angle", ids),
-            dihedrals=self._topology("dihedral", ids),
-            impropers=self._topology("improper", ids),
-            box=box,
-            atom_style=style,
-            units=units,
-            type_labels=self.labels,
-            coefficients=self.coefficients,
-            coefficient_styles=self.coefficient_styles,
-            n_types={kind: n for kind, n in n_types.items() if n},
-        )
-
-    def _velocities(self, ids: IntArray) -> FloatArray | None:
-        table = self.tables.get("Velocities")
-        if table is None:
-            return None
-        own = table.integers("id")[:, 0]
-        if len(bad := np.flatnonzero(~known(own, ids))):
-            raise self.fail(int(table.lines[bad[0]]), f"atom {own[bad[0]]} is not in the section Atoms")
-        velocities = np.empty((len(ids), 3))
-        velocities[np.searchsorted(ids, own)] = table.numbers("vx", "vy", "vz")
-        return velocities
-
-    def _topology(self, kind: str, ids: IntArray) -> IntArray:
-        n = TOPOLOGY[kind]
-        table = self.tables.get(f"{kind.capitalize()}s")
-        if table is None:
-            return np.empty((0, 1 + n), dtype=np.int64)
-        rows = table.integers("type", *(f"atom{k}" for k in range(1, 1 + n)))
-        atoms = rows[:, 1:]
-        unknown = ~known(atoms, ids)
-        ordered = np.sort(atoms, axis=1)
-        twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-        if len(bad := np.flatnonzero(unknown.any(axis=1) | twice)):
-            row = bad[0]
-            line = int(table.lines[row])
-            if unknown[row].any():
-                raise self.fail(line, f"atom {atoms[row][unknown[row]][0]} is not in the section Atoms")
-            raise self.fail(line, f"the {kind} has an atom twice")
-        if kind == "bond":
-            repeat = first_repeat(np.column_stack([rows[:, 0], ordered]))
-            if repeat is not None:
-                row, before = repeat
-                raise self.fail(int(table.lines[row]), f"the bond was there before, in line {table.lines[before]}")
-        return rows
 
 
 def _is_not_finite(word: str) -> bool:

@@ -106,14 +106,14 @@ def fault(tmp_path: Path, text: str | bytes, atom_style: str | None = None) -> L
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_fault_is_found_in_its_line(name: str) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     tracemalloc.start()
     with pytest.raises(LammpsFormatError) as caught:
         read_data(FOLDER / name)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert caught.value.line == MALFORMED[name]["line"], caught.value
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
     assert peak < 60e6
 
 
@@ -403,10 +403,10 @@ def test_bombs(tmp_path: Path) -> None:
     for filling in (b"9 2 1 0.0 5.0 5.0 5.0 0 0 0\n" * 2_000_000, b"\n" * 60_000_000):
         path.write_bytes(gzip.compress(TEXT[: TEXT.index("9 2 1")].encode() + filling, 1))
         tracemalloc.start()
-        begin = time.monotonic()
+        begin = time.process_time()
         with pytest.raises(LammpsFormatError):
             read_data(path)
-        assert time.monotonic() - begin < 10
+        assert time.process_time() - begin < 10
         assert tracemalloc.get_traced_memory()[1] < 100e6
         tracemalloc.stop()
 

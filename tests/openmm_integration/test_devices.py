@@ -11,9 +11,7 @@ from cgplugin.cli.main import main
 from cgplugin.learned import devices, simulator
 from cgplugin.learned.devices import choose_device, model_on
 from cgplugin.learned.simulator import LearnedSimulator
-from cgplugin.systems.structure_files import load_structure, open_trajectory
 from openmm_integration import CoarseSystem, learned_simulation
-from openmm_integration.runs.start_frames import from_trajectory
 from openmm_integration.simulation import LearnedSimulation
 from tests.conftest import SHARED
 
@@ -21,19 +19,6 @@ ELSEWHERE = torch.device("cpu", 0)
 """Not equal to the host's device, so that all is done as for a GPU: networks read again, tensors taken there and back."""
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch could use")
-
-
-@pytest.fixture(scope="module")
-def model(small_model: Path) -> LearnedModel:
-    return LearnedModel.load(small_model)
-
-
-@pytest.fixture(scope="module")
-def cg(model: LearnedModel, polymer_data: Path) -> CoarseSystem:
-    structure = load_structure(polymer_data)
-    mapping = model.coarsen(structure.system)
-    path = open_trajectory(polymer_data.parent / "traj.lammpstrj.bz2", structure)
-    return CoarseSystem((mapping,), None, from_trajectory(model, mapping, path))
 
 
 def positions(made: LearnedSimulation) -> np.ndarray:

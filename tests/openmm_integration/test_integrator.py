@@ -15,24 +15,9 @@ from openmm import app, unit
 
 from cgplugin import LearnedModel, UserError
 from cgplugin.learned.simulator import SimulationDivergedError
-from cgplugin.systems.structure_files import load_structure, open_trajectory
 from openmm_integration import CoarseSystem, LearnedIntegrator, learned_simulation
 from openmm_integration.runs.coarse_files import write_beads
-from openmm_integration.runs.start_frames import from_trajectory
 from tests.conftest import POLYMER
-
-
-@pytest.fixture(scope="module")
-def model(small_model: Path) -> LearnedModel:
-    return LearnedModel.load(small_model)
-
-
-@pytest.fixture(scope="module")
-def cg(model: LearnedModel, polymer_data: Path) -> CoarseSystem:
-    structure = load_structure(polymer_data)
-    mapping = model.coarsen(structure.system)
-    path = open_trajectory(polymer_data.parent / "traj.lammpstrj.bz2", structure)
-    return CoarseSystem((mapping,), None, from_trajectory(model, mapping, path))
 
 
 def simulation(model: LearnedModel, cg: CoarseSystem, seed: int = 1, platform: str = "CPU") -> app.Simulation:

@@ -19,11 +19,6 @@ from tests.conftest import POLYMER
 
 
 @pytest.fixture(scope="module")
-def model(small_model: Path) -> LearnedModel:
-    return LearnedModel.load(small_model)
-
-
-@pytest.fixture(scope="module")
 def chains() -> list[Structure]:
     return [load_structure(POLYMER / "devtest" / name / "topology.data") for name in ("000", "001")]
 

@@ -121,8 +121,12 @@ def dask(*words: object) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def running_scheduler(folder: Path) -> Iterator[tuple[str, Callable[..., subprocess.Popen[bytes]]]]:
-    """A ``dask scheduler`` on this host alone: its address, and a function that starts a worker."""
+def running_scheduler(folder: Path) -> Iterator[tuple[Callable[[], str], Callable[..., subprocess.Popen[bytes]]]]:
+    """A ``dask scheduler`` on this host alone: a function that waits for its address, and one that starts a worker.
+
+    A worker waits for the scheduler's file: start workers first and ask for the address afterwards, and all the processes,
+    which take long to import what they need on a busy machine, start side by side.
+    """
     file = folder / "scheduler.json"
     started = [
         dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file),
@@ -133,9 +137,12 @@ def running_scheduler(folder: Path) -> Iterator[tuple[str, Callable[..., subproc
         started.append(dask("worker", *words, "--scheduler-file", file, "--local-directory", folder))
         return started[-1]
 
-    try:
+    def address() -> str:
         wait_until(file.exists)
-        yield json.loads(file.read_text())["address"], worker
+        return str(json.loads(file.read_text())["address"])
+
+    try:
+        yield address, worker
     finally:
         for process in reversed(started):
             process.kill()
@@ -158,14 +165,16 @@ def test_killed_worker_costs_only_what_it_was_at(tmp_path: Path) -> None:
         "polymer_class: II\nseed: 3\n"
     )
     (tmp_path / "spec.yaml").write_text(text)
-    alone = generate(GenerateSpec(**yaml.safe_load(text)), tmp_path / "alone", workers=1, platform="CPU", threads=1)
     out = tmp_path / "out"
     with running_scheduler(tmp_path) as (address, start_worker):
-        doomed, _ = start_worker(), start_worker()
-        words = ["generate", "spec.yaml", "--out", "out", "--platform", "CPU", "--threads", 1, "--dask", address]
-        command = [sys.executable, "-m", "cgplugin", *map(str, words)]
-        program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        with Client(address) as client:
+        # they import OpenMM as they start, and not one after the other in front of their first task
+        doomed, _ = (start_worker("--preload", "openmm_integration.ground_truth.generate") for _ in range(2))
+        alone = generate(GenerateSpec(**yaml.safe_load(text)), tmp_path / "alone", workers=1, platform="CPU", threads=1)
+        with Client(address()) as client:
+            client.wait_for_workers(2)
+            words = ["generate", "spec.yaml", "--out", "out", "--platform", "CPU", "--threads", 1, "--dask", address()]
+            command = [sys.executable, "-m", "cgplugin", *map(str, words)]
+            program = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             # both at work, and something written
             wait_until(
                 lambda: len([keys for keys in client.processing().values() if keys]) == 2 and any(out.glob("0*"))
@@ -184,7 +193,7 @@ def test_program_killed_elsewhere_is_noticed_by_workers(tmp_path: Path) -> None:
     """Workers of a scheduler outlive the program; they leave what nobody waits for, and are free for the next one."""
     with running_scheduler(tmp_path) as (address, start_worker):
         start_worker()
-        code = PROGRAM.replace("number=2", repr(address))
+        code = PROGRAM.replace("number=2", repr(address()))
         words = [sys.executable, "-c", code, str(tmp_path / "a")]
         program = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
         wait_until((tmp_path / "a").exists)
@@ -192,18 +201,18 @@ def test_program_killed_elsewhere_is_noticed_by_workers(tmp_path: Path) -> None:
         program.wait()
         wait_until((tmp_path / "a.stopped").exists)
         told: list[float] = []
-        run_tasks(count, [Item("n", "4")], Workers(address), told.append)
+        run_tasks(count, [Item("n", "4")], Workers(address()), told.append)
         assert sum(told) == 2
 
 
 def test_scheduler_that_goes_away_is_one_line(tmp_path: Path) -> None:
     with running_scheduler(tmp_path) as (address, start_worker):
         start_worker()
-        with Client(address) as client:
+        with Client(address()) as client:
             pid = client.run_on_scheduler(os.getpid)
         with pytest.raises(UserError, match="the Dask scheduler went away: start again to do what is missing"):
             run_tasks(
-                endless, [Item("a", str(tmp_path / "a"))], Workers(address), lambda _: os.kill(pid, signal.SIGKILL)
+                endless, [Item("a", str(tmp_path / "a"))], Workers(address()), lambda _: os.kill(pid, signal.SIGKILL)
             )
 
 

@@ -1,14 +1,16 @@
 """How fast everything is, in one run on one machine: prints the tables, and writes them as JSON.
 
-    python -m benchmarks.speed --shared ../shared --out benchmarks/speed/results.json [--only steps engines ...]
+    python -m benchmarks.speed --shared ../shared --out benchmarks/speed/results.json [--only steps ...] [--compile small ...]
 
 Times are processor time of one thread, medians over rounds in which the contestants take turns, since the machine may be shared.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[2] / "models"
 BATCHES = (1, 10, 40, 400)
+NETWORKS = ("small", "paper size", "electrolyte")
 N_LONG = 4
 N_PACKED = 20
 """Chains in one Context of OpenMM."""
@@ -47,10 +50,12 @@ class Benchmark:
         Folder with the reference data: ``polymer`` and ``electrolyte``.
     scratch : Path
     rounds : int
+    compiled : sequence of str
+        Of `NETWORKS`, those that are measured compiled as well.
     """
 
-    def __init__(self, shared: Path, scratch: Path, rounds: int) -> None:
-        self.scratch, self.rounds = scratch, rounds
+    def __init__(self, shared: Path, scratch: Path, rounds: int, compiled: Sequence[str] = ()) -> None:
+        self.scratch, self.rounds, self.compiled = scratch, rounds, compiled
         self.polymer, self.electrolyte = (self._of_today(name) for name in ("polymer.pt", "electrolyte.pt"))
         paths = sorted((shared / "polymer" / "devtest").glob("*/topology.data"))
         self.chains = [recorded(path, "polymer") for path in paths[:10]]
@@ -64,6 +69,10 @@ class Benchmark:
         networks, description = LearnedModel.read_networks(MODELS / name)
         return LearnedModel.export(networks, description, self.scratch / name)
 
+    def _ways(self, network: str) -> tuple[bool, ...]:
+        """Whether compiled, for every way in which a network is measured."""
+        return (False, True) if network in self.compiled else (False,)
+
     @property
     def long_chains(self) -> list[FineSystem]:
         """Chains of the paper's length, built when they are first asked for."""
@@ -73,12 +82,16 @@ class Benchmark:
 
     def steps(self) -> list[dict[str, Any]]:
         """Cost of a learned step in parts, and the networks' share of the matrix peak."""
-        costs = [measure_steps(self.polymer, "small", self.chains, n, self.rounds, in_openmm=True) for n in BATCHES]
-        costs += [
-            measure_steps(self.paper_size, "paper size", self.chains, n, self.rounds, in_openmm=False) for n in BATCHES
-        ]
-        costs += [
-            measure_steps(self.electrolyte, "electrolyte", self.boxes, n, self.rounds, in_openmm=True) for n in (1, 10)
+        networks = (
+            ("small", self.polymer, self.chains, BATCHES, True),
+            ("paper size", self.paper_size, self.chains, BATCHES, False),
+            ("electrolyte", self.electrolyte, self.boxes, (1, 10), True),
+        )
+        costs = [
+            measure_steps(path, name, systems, n, self.rounds, in_openmm=in_openmm, compiled=compiled)
+            for name, path, systems, batches, in_openmm in networks
+            for n in batches
+            for compiled in self._ways(name)
         ]
         header = [
             "network",
@@ -110,9 +123,9 @@ class Benchmark:
     def engines(self) -> list[dict[str, Any]]:
         """The same simulated time by the learned model, LAMMPS and OpenMM."""
         found = [
-            *self._engines("chain", self.polymer, self.chains, (1, 40, 400)),
-            *self._engines("long chain", self.polymer, self.long_chains, (1, 40)),
-            *self._engines("electrolyte", self.electrolyte, self.boxes, (1, 10)),
+            *self._engines("chain", "small", self.polymer, self.chains, (1, 40, 400)),
+            *self._engines("long chain", "small", self.polymer, self.long_chains, (1, 40)),
+            *self._engines("electrolyte", "electrolyte", self.electrolyte, self.boxes, (1, 10)),
         ]
         rows = [[line["system"], line["what"], f"{line['ms']:.4g}", f"{line['times_lammps']:.1f}"] for line in found]
         print(
@@ -122,17 +135,18 @@ class Benchmark:
         return found
 
     def _engines(
-        self, name: str, path: Path, systems: list[FineSystem], batches: tuple[int, ...]
+        self, name: str, network: str, path: Path, systems: list[FineSystem], batches: tuple[int, ...]
     ) -> list[dict[str, Any]]:
-        model = LearnedModel.load(path)
-        md_steps = round(model.time_step / systems[0].force_field.dynamics.time_step)
+        models = [LearnedModel.load(path, compiled=compiled, report=print) for compiled in self._ways(network)]
+        md_steps = round(models[0].time_step / systems[0].force_field.dynamics.time_step)
         lammps = [LammpsRun(fine, self.scratch) for fine in systems]
         contestants: dict[str, Callable[[], float]] = {
             "LAMMPS": lambda: statistics.mean(run.seconds(md_steps) for run in lammps)
         }
-        for n in batches:
+        for n, model in itertools.product(batches, models):
             bare = BareSteps(*simulator_of(model, systems, n))
-            contestants[f"learned, batch of {n}"] = lambda bare=bare, n=n: bare.seconds() / n  # type: ignore[misc]
+            what = f"learned{', compiled' if model.compiled else ''}, batch of {n}"
+            contestants[what] = lambda bare=bare, n=n: bare.seconds() / n  # type: ignore[misc]
         # side by side they need no box, and electrolytes have one
         for n in {1, N_PACKED if systems[0].box_vectors is None and name == "chain" else 1}:
             run = OpenmmRun([systems[i % len(systems)] for i in range(n)])
@@ -154,7 +168,7 @@ class Benchmark:
     def plain(self) -> list[dict[str, Any]]:
         """Against the straightforward torch-geometric network with the same weights."""
         found = [
-            compare(path, name, self.chains, n, self.rounds)
+            compare(path, name, self.chains, n, self.rounds, compiled=name in self.compiled)
             for name, path in (("small", self.polymer), ("paper size", self.paper_size))
             for n in BATCHES[1:]
         ]
@@ -167,20 +181,21 @@ class Benchmark:
                 f"{one.times_as_fast:.2f}",
                 f"{one.largest_difference:.0e}",
             ]
-            for one in found
+            for one in itertools.chain.from_iterable(found)
         ]
         header = ["network", "systems", "ours, ms", "plain torch-geometric, ms", "times as fast", "relative difference"]
         print(f"\nDynamics GNN, per system and call\n\n{markdown(header, rows)}", flush=True)
-        return [asdict(one) for one in found]
+        return [asdict(one) for one in itertools.chain.from_iterable(found)]
 
     def original(self) -> list[dict[str, Any]]:
         """Against the original code at its sizes, as shares of the peak."""
-        found = []
-        for what, n in (("chain of 9 beads", 1), ("40 chains", 40)):
-            steps = BareSteps(*simulator_of(LearnedModel.load(self.paper_size), self.chains, n))
+        found, ways = [], self._ways("paper size")
+        for (what, n), compiled in itertools.product((("chain of 9 beads", 1), ("40 chains", 40)), ways):
+            model = LearnedModel.load(self.paper_size, compiled=compiled, report=print)
+            steps = BareSteps(*simulator_of(model, self.chains, n))
             ours, peaks = [steps.seconds() for _ in range(self.rounds)], [matrix_peak() for _ in range(self.rounds)]
-            found.append(against_original(what, statistics.median(ours), statistics.median(peaks)))
-        found.append(electrolyte(self.boxes[0], self.scratch))
+            found.append(against_original(what, statistics.median(ours), statistics.median(peaks), compiled=compiled))
+        found += [electrolyte(self.boxes[0], self.scratch, compiled=compiled) for compiled in ways]
         rows = [[one.what, f"{one.ours:.4g}", f"{one.original:g}", f"{one.times_as_fast:.1f}"] for one in found]
         header = ["", "ours, s per step", "original, s", "times as fast, in shares of the peak"]
         print(f"\nThe original code's sizes\n\n{markdown(header, rows)}", flush=True)
@@ -212,13 +227,16 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True, help="Folder of the reference data.")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="Some of the tables.")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--compile", nargs="+", choices=NETWORKS, default=(), help="Networks to be measured compiled as well (minutes)."
+    )
     parser.add_argument("--out", type=Path, help="JSON file; tables that are not made anew stay in it.")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", DeprecationWarning)
     kept = json.loads(options.out.read_text()) if options.out and options.out.is_file() else {}
     with TemporaryDirectory() as scratch:
-        benchmark = Benchmark(options.shared, Path(scratch), options.rounds)
+        benchmark = Benchmark(options.shared, Path(scratch), options.rounds, options.compile)
         print(f"{machine()}; torch {torch.__version__}; matrix peak {matrix_peak():.0f} GFLOP/s", flush=True)
         for part in options.only:
             rows = getattr(benchmark, part)()

@@ -56,9 +56,14 @@ def _call(model: LearnedModel, systems: list[FineSystem], n: int) -> _Call:
 
 
 @torch.inference_mode()
-def compare(path: Path, name: str, systems: list[FineSystem], n_systems: int, rounds: int) -> Comparison:
-    """Check that both give the same, then let them take turns; ours in tiles, as the simulator does."""
+def compare(
+    path: Path, name: str, systems: list[FineSystem], n_systems: int, rounds: int, *, compiled: bool
+) -> list[Comparison]:
+    """Check that all give the same, then let them take turns; ours in tiles, as the simulator does."""
     model, plain = LearnedModel.load(path), plain_networks_of(path)
+    models = {name: model}
+    if compiled:
+        models[f"{name}, compiled"] = LearnedModel.load(path, compiled=True, report=print)
     whole = _call(model, systems, n_systems)
     per_tile = max(1, round(TILE_BEADS * n_systems / len(whole.masses)))
     tiles = [
@@ -68,23 +73,29 @@ def compare(path: Path, name: str, systems: list[FineSystem], n_systems: int, ro
         for first in range(0, n_systems, per_tile)
     ]
 
-    def ours(calls: list[_Call]) -> list[Prediction]:
+    def ours(model: LearnedModel, calls: list[_Call]) -> list[Prediction]:
         return [model.predict(*call) for call in calls]
 
     def straightforward() -> Prediction:
         embedding, masses, displacements, edges = whole
         return plain(embedding, masses, displacements, edges.pairs, edges.separations, edges.kinds)
 
-    (once,), other = ours([whole]), straightforward()
-    difference = max(
-        float((a - b).abs().max() / b.abs().max().clamp(min=1e-6)) for a, b in zip(once, other, strict=True)
-    )
-    if difference > TOLERANCE:
-        raise RuntimeError(f"{name}, {n_systems} systems: outputs differ by {difference:.1e}")
-    contestants: dict[str, Callable[[], float]] = {
-        "ours": lambda: seconds(lambda: ours(tiles)),
-        "plain": lambda: seconds(straightforward),
-    }
+    other = straightforward()
+    differences = {key: _difference(ours(one, [whole])[0], other) for key, one in models.items()}
+    for key, difference in differences.items():
+        if difference > TOLERANCE:
+            raise RuntimeError(f"{key}, {n_systems} systems: outputs differ by {difference:.1e}")
+    contestants: dict[str, Callable[[], float]] = {"plain": lambda: seconds(straightforward)}
+    for key, one in models.items():
+        contestants[key] = lambda one=one: seconds(lambda: ours(one, tiles))  # type: ignore[misc]
     taken = take_turns(contestants, rounds)
-    ours_ms, plain_ms = (1e3 * statistics.median(taken[key]) / n_systems for key in ("ours", "plain"))
-    return Comparison(name, n_systems, ours_ms, plain_ms, median_ratio(taken["plain"], taken["ours"]), difference)
+    ms = {key: 1e3 * statistics.median(values) / n_systems for key, values in taken.items()}
+    return [
+        Comparison(key, n_systems, ms[key], ms["plain"], median_ratio(taken["plain"], taken[key]), differences[key])
+        for key in models
+    ]
+
+
+def _difference(found: Prediction, expected: Prediction) -> float:
+    """Largest difference, relative to the largest value of each field."""
+    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-6)) for a, b in zip(found, expected, strict=True))

@@ -165,10 +165,17 @@ class OpenmmSteps:
 
 
 def measure_steps(
-    path: Path, name: str, systems: list[FineSystem], n_systems: int, rounds: int, *, in_openmm: bool
+    path: Path,
+    name: str,
+    systems: list[FineSystem],
+    n_systems: int,
+    rounds: int,
+    *,
+    in_openmm: bool,
+    compiled: bool = False,
 ) -> StepCost:
     """Cost of a step of ``n_systems`` systems, split; ``in_openmm`` where the model's own trajectory stays physical."""
-    model = LearnedModel.load(path)
+    model = LearnedModel.load(path, compiled=compiled, report=print)
     simulator, frames = simulator_of(model, systems, n_systems)
     bare = BareSteps(simulator, frames)
     openmm = OpenmmSteps(simulator, frames, bare.n_steps) if in_openmm else None
@@ -180,7 +187,9 @@ def measure_steps(
             one["openmm"] = openmm.added()
         taken.append(one)
     middle = {key: statistics.median(one[key] for one in taken) for key in taken[0]}
-    flop = bare.flop()
+    # torch does not count what compiled code does: the same operations
+    scripted = BareSteps(*simulator_of(LearnedModel.load(path), systems, n_systems)) if compiled else bare
+    flop = scripted.flop()
     # a median of a sum is no sum of medians
     python = statistics.median(one["step"] - sum(one[part] for part in PARTS) for one in taken)
     rate = statistics.median(1e-9 * flop / (one["messages"] + one["refinement"]) for one in taken)
@@ -191,7 +200,7 @@ def measure_steps(
             for graph, box, part in _graphs(simulator, bare.state)
         )
     return StepCost(
-        network=name,
+        network=f"{name}, compiled" if compiled else name,
         n_systems=n_systems,
         n_beads=simulator.n_beads,
         edges_per_bead=n_edges / simulator.n_beads,

@@ -39,13 +39,14 @@ class OriginalSize:
     times_as_fast: float
 
 
-def against_original(what: str, ours: float, peak: float) -> OriginalSize:
+def against_original(what: str, ours: float, peak: float, *, compiled: bool) -> OriginalSize:
     """Compare seconds as operations that a machine could have done at its peak in that time."""
     original = ORIGINAL[what]
-    return OriginalSize(what, ours, original, original * ORIGINAL_PEAK / (ours * peak))
+    name = f"{what}, compiled" if compiled else what
+    return OriginalSize(name, ours, original, original * ORIGINAL_PEAK / (ours * peak))
 
 
-def electrolyte(fine: FineSystem, folder: Path) -> OriginalSize:
+def electrolyte(fine: FineSystem, folder: Path, *, compiled: bool) -> OriginalSize:
     """A step of 900 beads: one prediction and 201 evaluations of the Score GNN, each with a new search for neighbours.
 
     The cost of an evaluation is that of steps with two of them (one level) over that of steps with none.
@@ -56,7 +57,7 @@ def electrolyte(fine: FineSystem, folder: Path) -> OriginalSize:
         cutoff=CUTOFF,
         options=NetworkOptions(**{**PAPER, "score": True}),
     )
-    model = LearnedModel.load(path)
+    model = LearnedModel.load(path, compiled=compiled, report=print)
     assert fine.box_vectors is not None
     cg = model.coarsen(fine.system)
     frames = start_frames(model, cg, fine, np.random.default_rng(0))
@@ -70,4 +71,4 @@ def electrolyte(fine: FineSystem, folder: Path) -> OriginalSize:
         peaks.append(matrix_peak())
     without, two = taken
     seconds = (without + N_EVALUATIONS * (two - without) / 2) * 900 / large.n_beads
-    return against_original("electrolyte, 900 beads, 20 x 10", seconds, float(np.mean(peaks)))
+    return against_original("electrolyte, 900 beads, 20 x 10", seconds, float(np.mean(peaks)), compiled=compiled)

@@ -3,6 +3,9 @@
 What is compiled takes any number of beads and of edges from `FEWEST` on. torch is asked for what it calls private here alone.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -144,8 +147,13 @@ def compile_call(call: DynamicsCall | ScoreCall, target: Path) -> None:
         for name, values in example.items()
     }
     try:
-        # as arguments of the compiler, some of the options come too late
-        with torch.inference_mode(False), torch.no_grad(), torch._inductor.config.patch(OPTIONS):
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            _without_onednn(),
+            # as arguments of the compiler, some of the options come too late
+            torch._inductor.config.patch(OPTIONS),
+        ):
             program = torch.export.export(call, (), example, dynamic_shapes=dynamic)
             torch._inductor.aoti_compile_and_package(program, package_path=str(target))
     except Exception as error:  # torch raises many kinds here, from a missing header to a full disk
@@ -176,6 +184,16 @@ class CompiledCall:
         """Results, flat; the arguments are those of the compiled ``forward``, in its order."""
         # compiled code takes for granted that rows follow one another
         return self._loader.boxed_run([argument.contiguous() for argument in arguments])
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Products by BLAS: those of oneDNN for packed weights prepare themselves anew, 15 us, wherever the number of rows varies."""
+    with warnings.catch_warnings():
+        # about settings of Intel's GPUs
+        warnings.simplefilter("ignore", UserWarning)
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def _varied(name: str) -> int:

@@ -34,6 +34,9 @@ class Processes:
     nodes : int
     threads : int
         Of torch, in each of several processes.
+    num_workers : int
+        1: a process beside the training makes its batches ahead, where the machine allows; 0: the training makes them itself.
+        The batches are the same.
 
     Raises
     ------
@@ -44,11 +47,14 @@ class Processes:
     devices: int = 1
     nodes: int = 1
     threads: int = 1
+    num_workers: int = 1
 
     def __post_init__(self) -> None:
         for name in ("devices", "nodes", "threads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.num_workers not in (0, 1):
+            raise UserError(f"num-workers is {self.num_workers}, expected 0 or 1")
         missing = [name for name in MEETING_POINT if name not in os.environ]
         if self.nodes > 1 and missing:
             raise UserError(

@@ -83,7 +83,7 @@ def test_two_processes_give_the_losses_of_one(alone: Path, tmp_path: Path) -> No
 
 def test_shares_without_their_weights_would_be_noticed(alone: Path, tmp_path: Path, monkeypatch) -> None:
     """The test above can fail: it does when every process counts the same."""
-    monkeypatch.setattr("cgplugin.training.trainer.weight_of_share", lambda *_: 1.0)
+    monkeypatch.setattr("cgplugin.training.training_module.weight_of_share", lambda *_: 1.0)
     two = train(unequal_chains(), tmp_path / "m.pt", options=OPTIONS, network=NETWORK, processes=Processes(2))
     with pytest.raises(AssertionError):
         assert_same_losses(losses(alone.with_suffix(".training")), losses(two.with_suffix(".training")))

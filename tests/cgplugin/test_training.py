@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,11 @@ import torch
 from cgplugin import LearnedModel, UserError
 from cgplugin.coarse_graining.vocabulary import Vocabulary
 from cgplugin.learned import torchscript
+from cgplugin.networks.options import NetworkOptions
 from cgplugin.training.dataset import Augmentation, Request, WindowDataset, WindowSampler, fixed_batches
+from cgplugin.training.loading import loader, workers_allowed
 from cgplugin.training.options import TrainingOptions
+from cgplugin.training.processes import Processes
 from cgplugin.training.trainer import longest_bond, train
 from tests.conftest import POLYMER, bead_path, chain, run_cli
 from tests.processes import overdamped_dimer
@@ -126,6 +130,55 @@ def test_equal_seeds_give_equal_models_and_others_not(tmp_path: Path) -> None:
         weights.append(next(torch.jit.load(path).parameters()).detach())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.skipif(not workers_allowed(), reason="no process can make batches here")
+def test_batches_made_ahead_are_the_same_bit_by_bit_in_every_epoch() -> None:
+    data = dataset(time_reversal=True, rotate=True, noise=0.1)
+    sampler = WindowSampler(data.n_windows, 4, 2, 3, seed=1)
+    plain, ahead = loader(data, sampler, 0), loader(data, sampler, 1)
+    assert ahead.num_workers == 1
+    first = [list(plain), list(ahead)]
+    sampler.set_epoch(1)
+    second = [list(plain), list(ahead)]
+    for one, other in (first, second):
+        assert len(one) == len(other) == 4
+        for mine, theirs in zip(one, other, strict=True):
+            assert all(
+                torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(mine, theirs, strict=True)
+            )
+    assert not torch.equal(first[1][0].displacements, second[1][0].displacements)
+
+
+def test_who_makes_the_batches_changes_neither_the_model_nor_an_unfinished_training(tmp_path: Path) -> None:
+    options = TrainingOptions(**TINY, time_step=5.0)
+    network = NetworkOptions(hidden=8, layers=1)
+
+    def weights(name: str, num_workers: int) -> dict[str, torch.Tensor]:
+        train(dimers(), tmp_path / name, options=options, network=network, processes=Processes(num_workers=num_workers))
+        return LearnedModel.read_networks(tmp_path / name)[0].state_dict()
+
+    alone, ahead = weights("alone.pt", 0), weights("ahead.pt", 1)
+    assert all(torch.equal(alone[name], ahead[name]) for name in alone)
+    # goes on from its checkpoint, and is not refused
+    again = weights("ahead.pt", 0)
+    assert all(torch.equal(again[name], ahead[name]) for name in alone)
+
+
+def test_a_daemon_and_a_small_shared_memory_make_their_own_batches(monkeypatch) -> None:
+    data = dataset()
+    sampler = WindowSampler(data.n_windows, 1, 1, 1, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("cgplugin.training.loading.SHARED_MEMORY_NEEDED", 2**62)
+        assert loader(data, sampler, 1).num_workers == 0
+    with monkeypatch.context() as patch:
+        patch.setitem(multiprocessing.current_process()._config, "daemon", True)
+        assert loader(data, sampler, 1).num_workers == 0
+
+
+def test_a_number_of_workers_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(UserError, match="num-workers is -1, expected 0 or 1"):
+        Processes(num_workers=-1)
 
 
 def test_killed_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:

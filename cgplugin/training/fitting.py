@@ -1,0 +1,138 @@
+"""The training loop of Lightning: batches, callbacks, checkpoints and logs."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from cgplugin.errors import UserError
+from cgplugin.files import replacing
+
+from .dataset import FixedSampler, WindowDataset, WindowSampler, fixed_batches
+from .loading import loader
+from .options import TrainingOptions
+from .processes import Processes
+from .training_module import TrainingModule
+
+VALIDATION_WINDOWS = 100
+"""Windows of each validation system."""
+
+
+def fit(
+    module: TrainingModule,
+    training_set: WindowDataset,
+    validation_set: WindowDataset,
+    options: TrainingOptions,
+    processes: Processes,
+    folder: Path,
+    unfinished: Path | None,
+    progress: bool,
+) -> Path:
+    """Train the networks; return the checkpoint of the best validation loss.
+
+    Parameters
+    ----------
+    module : TrainingModule
+    training_set, validation_set : WindowDataset
+    options : TrainingOptions
+    processes : Processes
+    folder : Path
+        For checkpoints and logs.
+    unfinished : Path, optional
+        Checkpoint to go on from.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    UserError
+        If no validation loss was finite.
+    """
+    batches = min(options.validate_every, options.steps)
+    sampler = WindowSampler(
+        training_set.n_windows, batches, options.systems_per_batch, options.windows_per_system, options.seed
+    )
+    # something for every process, where there are enough systems
+    size = min(options.systems_per_batch, max(1, len(validation_set.trajectories) // processes.number))
+    validation_sampler = FixedSampler(fixed_batches(validation_set, VALIDATION_WINDOWS, size))
+    # saved at the end of an epoch, after its validation: that is where a resumed training can go on exactly
+    checkpoints = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="val_nll",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    averaged = options.averaging * options.steps
+    # one-step losses of two nearby sets of weights hardly differ while their long runs do: the average is what lasts
+    averaging = [EMAWeightAveraging(decay=1 - 1 / averaged)] if averaged > 1 else []
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        **processes.options,
+        # counted in epochs, since Lightning resumes runs that are limited by steps in the middle of an epoch
+        max_epochs=math.ceil(options.steps / batches),
+        gradient_clip_val=options.gradient_clip,
+        callbacks=[
+            *processes.callbacks,
+            *averaging,
+            _RecordLoss(),
+            checkpoints,
+            EarlyStopping("val_nll", patience=options.patience, check_finite=True, check_on_train_epoch_end=True),
+            LearningRateMonitor("step"),
+            *([TQDMProgressBar(refresh_rate=10)] if progress else []),
+        ],
+        logger=[
+            # a file of its own for each session: a resumed one would begin the file anew
+            CSVLogger(folder, name="log", version=f"session-{len(list(folder.glob('log/session-*')))}"),
+            TensorBoardLogger(folder, name="tensorboard", version=""),
+        ],
+        log_every_n_steps=min(50, batches),
+        num_sanity_val_steps=0,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        plugins=[_WholeCheckpointIO(), *processes.plugins],
+        use_distributed_sampler=False,
+    )
+    trainer.fit(
+        module,
+        loader(training_set, sampler, processes.num_workers),
+        loader(validation_set, validation_sampler),
+        ckpt_path=unfinished,
+        weights_only=True,
+    )
+    best = Path(checkpoints.best_model_path)
+    if not best.is_file():
+        raise UserError("the training loss is not finite: lower the learning rate, or look for bad frames in the data")
+    return best
+
+
+class _WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, so that a kill in mid-write costs nothing."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        with replacing(path) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class _RecordLoss(lightning.Callback):
+    """Stores the validation loss in the checkpoint, for the model's provenance."""
+
+    def on_save_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,  # noqa: ARG002 - Lightning's signature
+        checkpoint: dict[str, Any],
+    ) -> None:
+        checkpoint["cgplugin_val_nll"] = float(trainer.callback_metrics.get("val_nll", torch.tensor(float("nan"))))

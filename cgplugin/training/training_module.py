@@ -1,0 +1,89 @@
+"""The networks with their losses and their optimiser, as Lightning trains them."""
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from cgplugin.networks.combined import LearnedNetworks
+from cgplugin.networks.dynamics import Scales
+
+from .dataset import Batch
+from .likelihood import negative_log_likelihood, score_loss, size_loss
+from .options import TrainingOptions
+from .processes import weight_of_share
+
+
+class TrainingModule(lightning.LightningModule):
+    """The networks, their loss and their optimiser.
+
+    Parameters
+    ----------
+    networks : LearnedNetworks
+    options : TrainingOptions
+    scales : Scales
+    """
+
+    def __init__(self, networks: LearnedNetworks, options: TrainingOptions, scales: Scales) -> None:
+        super().__init__()
+        self.networks, self.options, self.scales = networks, options, scales
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``."""
+        embedded = self.networks.embed(
+            batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
+        )
+        prediction = self.networks(
+            embedded[batch.embedding_row],
+            batch.masses,
+            batch.displacements,
+            batch.edge_index,
+            batch.separations,
+            batch.edge_kinds,
+        )
+        unit = self.scales.residual
+        losses = {
+            "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit),
+            "size": size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2),
+        }
+        if batch.noisy is not None:
+            noisy = batch.noisy
+            estimate = self.networks.estimate_noise(
+                prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
+            )
+            losses["score"] = score_loss(estimate, noisy.normal)
+        return losses
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Loss of a training batch (paper: L = L_dyn + L_score)."""
+        losses = self.losses(batch)
+        several = self.trainer.world_size > 1
+        if several:
+            weight = weight_of_share(len(batch.target), self.device)
+            losses = {name: weight * loss for name, loss in losses.items()}
+            # DDP waits for a gradient of every parameter, and a share without CG bonds, say, has none for some
+            losses["size"] = losses["size"] + 0.0 * sum(parameter.sum() for parameter in self.parameters())
+        for name in ("nll", "score"):
+            if name in losses:
+                self.log(f"train_{name}", losses[name], prog_bar=True, batch_size=1, sync_dist=several)
+        return losses["nll"] + self.options.size_weight * losses["size"] + losses.get("score", torch.tensor(0.0))
+
+    def validation_step(self, batch: Batch) -> None:
+        """Losses of a validation batch, weighted by its number of beads."""
+        for name, loss in self.losses(batch).items():
+            self.log(
+                f"val_{name}",
+                loss,
+                prog_bar=name == "nll",
+                batch_size=len(batch.target),
+                sync_dist=self.trainer.world_size > 1,
+            )
+
+    def configure_optimizers(self) -> Any:
+        """Adam with exponential decay of the learning rate (paper, Methods)."""
+        options = self.options
+        optimizer = torch.optim.AdamW(self.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+        decay = (options.final_learning_rate / options.learning_rate) ** (1 / options.steps)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,13 +1,15 @@
 """Training: how many samples a second, and how long the loop waits for them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch.utils.data import DataLoader
+
 from cgplugin.cli.main import program
-from cgplugin.training.dataset import Batch, Request, WindowDataset
+from cgplugin.training.dataset import Batch
 from cgplugin.training.options import TrainingOptions
 
 SHIPPED_STEPS = 6000
@@ -18,14 +20,14 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class TrainingSpeed:
-    """Processor time of one thread.
+    """Processor time of the training's one thread; that of the process that makes the batches comes on top.
 
     Attributes
     ----------
     samples_per_second : float
         Windows of one system.
     waiting : float
-        Share of the time that the loop waits for data.
+        Share of the wall-clock time that the loop waits for data.
     minutes : float
         To models/polymer.pt, validation included.
     """
@@ -38,26 +40,34 @@ class TrainingSpeed:
 @dataclass
 class _Fetches:
     begun: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    """Processor time of the training process, s."""
+    wall: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
 
 
 @contextmanager
 def _watched() -> Iterator[_Fetches]:
-    """Time of every batch that is fetched while the context lasts."""
-    fetches, fetch = _Fetches(), WindowDataset.__getitem__
+    """Time of every batch that is asked for while the context lasts, whoever makes it."""
+    fetches, iterate = _Fetches(), DataLoader.__iter__
 
-    def timed(dataset: WindowDataset, requests: Sequence[Request]) -> Batch:
-        begin = time.process_time()
-        batch = fetch(dataset, requests)
-        fetches.begun.append(begin)
-        fetches.seconds.append(time.process_time() - begin)
-        return batch
+    def timed(loader: DataLoader[Batch]) -> Iterator[Batch]:
+        batches = iterate(loader)
+        while True:
+            begun, wall = time.process_time(), time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            fetches.begun.append(begun)
+            fetches.wall.append(wall)
+            fetches.waited.append(time.perf_counter() - wall)
+            yield batch
 
-    WindowDataset.__getitem__ = timed  # type: ignore[method-assign]
+    DataLoader.__iter__ = timed  # type: ignore[method-assign,assignment]
     try:
         yield fetches
     finally:
-        WindowDataset.__getitem__ = fetch  # type: ignore[method-assign]
+        DataLoader.__iter__ = iterate  # type: ignore[method-assign]
 
 
 def measure_training(data: list[Path], folder: Path) -> TrainingSpeed:
@@ -69,9 +79,10 @@ def measure_training(data: list[Path], folder: Path) -> TrainingSpeed:
     with _watched() as fetches:
         program.main(arguments, standalone_mode=False)
     # the first steps load and allocate
-    begun, seconds = fetches.begun[10:STEPS], fetches.seconds[10:STEPS]
+    begun, wall, waited = (values[10:STEPS] for values in (fetches.begun, fetches.wall, fetches.waited))
     duration = begun[-1] - begun[0]
     options = TrainingOptions()
     n_samples = options.systems_per_batch * options.windows_per_system * (len(begun) - 1)
     per_step = duration / (len(begun) - 1)
-    return TrainingSpeed(n_samples / duration, sum(seconds[:-1]) / duration, SHIPPED_STEPS * per_step / 60)
+    waiting = sum(waited[:-1]) / (wall[-1] - wall[0])
+    return TrainingSpeed(n_samples / duration, waiting, SHIPPED_STEPS * per_step / 60)

@@ -32,6 +32,13 @@ ONE_THREAD_WIDTH = 64
 @click.option(
     "--devices", type=int, default=1, show_default=True, help="GPUs, or CPU processes, that share each batch."
 )
+@click.option(
+    "--num-workers",
+    type=int,
+    default=1,
+    show_default=True,
+    help="1: a process beside the training makes its batches ahead (Linux); 0: none. The results are the same.",
+)
 @click.option("--nodes", type=int, default=1, show_default=True, help="Machines with as many each.  [docs/cluster.md]")
 @lammps_options
 @dataclass_options(TrainingOptions)
@@ -46,6 +53,7 @@ def command(
     restart: bool,
     threads: int | None,
     devices: int,
+    num_workers: int,
     nodes: int,
     lammps_units: str | None,
     md_time_step: float | None,
@@ -73,7 +81,7 @@ def command(
     network = from_options(NetworkOptions, options, **(network_options.PAPER if paper else {}))
     if threads is None:
         threads = 1 if network.hidden <= ONE_THREAD_WIDTH else max(1, torch.get_num_threads() // devices)
-    processes = Processes(devices, nodes, threads)
+    processes = Processes(devices, nodes, threads, num_workers)
     # those of several processes are theirs: this one must not have any when it is forked
     torch.set_num_threads(threads if processes.number == 1 else 1)
     training.check_output(out)

@@ -152,22 +152,28 @@ class RefinedStep(LearnedStep):
         moved_on = 2 * frames[0] - frames[1]
         highest = self.levels[0]
         u = (noise + highest * normal[1]) / (scale.square() + highest**2).sqrt()
+        last = torch.zeros_like(u)
         for n in range(len(self.levels) - 1):
             sigma, lower = self.levels[n], self.levels[n + 1]
             point, level = u, sigma
-            slope = torch.zeros_like(u)
-            # Heun's method, and an Euler step to zero
-            n_stages = 2 if lower > 0 else 1
-            for _ in range(n_stages):
+            slope, now = torch.zeros_like(u), torch.zeros_like(u)
+            # Heun's method starts, Adams-Bashforth goes on
+            n_stages = 2 if n == 0 and lower > 0 else 1
+            for stage in range(n_stages):
                 width = (scale.square() + level**2).sqrt()
                 tentative = mean + width * point
                 pairs, separations, kinds = self.next_edges(moved_on + tentative.to(torch.float64))
                 levels = torch.full_like(self.masses, level)
                 z = self.networks.estimate_noise(prediction, tentative, pairs, separations, kinds, levels)
                 slope_here = z / width - level * point / width.square()
+                if stage == 0:
+                    now = slope_here
                 slope = slope + slope_here / n_stages
                 point, level = u + (lower - sigma) * slope_here, lower
+            if n > 0:
+                slope = now + 0.5 * (lower - sigma) / (sigma - self.levels[n - 1]) * (now - last)
             u = u + (lower - sigma) * slope
+            last = now
         return self.moves(positions, frames, mean + scale * u)
 
 

@@ -90,6 +90,29 @@ def test_flow_keeps_the_correlations_of_a_chain() -> None:
     np.testing.assert_allclose((refined @ modes).var(axis=0), values, rtol=0.05, atol=0.01)
 
 
+def test_flow_has_second_order_with_an_evaluation_per_level_and_one_more() -> None:
+    """The truth is a Gaussian of another width q: x - m shrinks as sqrt(q^2 + s^2) along the exact flow."""
+    scale, width = torch.full((200, 3), 1.0), 0.6
+    mean, drawn, normal = torch.zeros(200, 3), torch.randn(200, 3), torch.randn(1, 200, 3)
+    levels = np.geomspace(2.0, 0.1, 97).tolist()
+
+    def error(n_levels: int) -> float:
+        calls = []
+
+        def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+            calls.append(sigma)
+            return sigma * x / (width**2 + sigma**2)
+
+        refinement = Refinement(n_levels, sampler="flow")
+        refined = refine(drawn, prediction(mean, scale), estimate, levels, refinement, normal)
+        assert len(calls) == n_levels + 1
+        exact = (drawn + levels[0] * normal[0]) * width / (width**2 + levels[0] ** 2) ** 0.5
+        return float((refined - exact).abs().max())
+
+    # an Euler step at the end would leave an error that levels only halve
+    assert error(9) < error(5) / 5
+
+
 def test_flow_asks_for_the_levels_it_is_told() -> None:
     asked = []
 

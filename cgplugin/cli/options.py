@@ -112,7 +112,7 @@ def compile_option(function: Command) -> Command:
         "--compile",
         "compiled",
         is_flag=True,
-        help="Compile the networks for this machine: up to six times as fast; needs a C++ compiler, and minutes the first time.",
+        help="Compile the networks for this machine: up to twice as fast; needs a C++ compiler, and a minute the first time.",
     )
     return option(function)
 

@@ -64,11 +64,8 @@ def model_on(model: LearnedModel, device: torch.device) -> LearnedModel:
     if model.compiled:
         raise UserError(f"compiled networks run on the CPU, not on {device}: use device cpu, or leave --compile out")
     module, _ = torchscript.load(model.source, str(device))
-    torchscript.add_predict(module)
-    kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]
-    return LearnedModel(
-        _NetworksOnDevice(torchscript.for_inference(module, kept), device), model.description, model.source
-    )
+    networks = _NetworksOnDevice(torchscript.networks_for_inference(module), device)
+    return LearnedModel(networks, model.description, model.source)
 
 
 class _NetworksOnDevice:

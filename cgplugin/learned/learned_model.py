@@ -219,11 +219,9 @@ class LearnedModel:
         """
         module, header = torchscript.load(path)
         description = ModelDescription.from_json(header, str(path))
-        torchscript.add_predict(module)
-        kept = [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)]
-        networks = torchscript.for_inference(module, kept)
+        networks = torchscript.networks_for_inference(module)
         if compiled:
-            of_today, _ = cls.read_networks(path)
+            of_today = _networks_of_today(module, description, str(path))
             networks = CompiledNetworks(networks, compile_networks(of_today, description, str(path), report))
         return cls(networks, description, str(path), compiled=compiled)
 
@@ -240,23 +238,7 @@ class LearnedModel:
         """
         module, header = torchscript.load(path)
         description = ModelDescription.from_json(header, str(path))
-        try:
-            networks = LearnedNetworks(
-                n_atom_types=len(description.atom_types),
-                n_bond_types=len(description.bond_types),
-                n_history=description.n_history,
-                cutoff=description.cutoff,
-                score_cutoff=description.score_cutoff,
-                mean_atom_mass=1.0,  # comes with the weights
-                options=NetworkOptions(**description.networks),
-                scales=Scales(**description.scales),
-            )
-            networks.load_state_dict(module.state_dict())
-        except (TypeError, RuntimeError) as error:
-            raise UserError(
-                f"{path}: its networks are not those of this version of cgplugin ({one_line(error)[:120]})"
-            ) from error
-        return networks.eval(), description
+        return _networks_of_today(module, description, str(path)), description
 
     @staticmethod
     def export(networks: LearnedNetworks, description: ModelDescription, path: str | os.PathLike[str]) -> Path:
@@ -324,3 +306,24 @@ class LearnedModel:
             return self._networks.estimate_noise(
                 prediction, change, edges.pairs, edges.separations, edges.kinds, levels
             )
+
+
+def _networks_of_today(module: Any, description: ModelDescription, source: str) -> LearnedNetworks:
+    """Weights of a loaded module in networks as this version has them."""
+    try:
+        networks = LearnedNetworks(
+            n_atom_types=len(description.atom_types),
+            n_bond_types=len(description.bond_types),
+            n_history=description.n_history,
+            cutoff=description.cutoff,
+            score_cutoff=description.score_cutoff,
+            mean_atom_mass=1.0,  # comes with the weights
+            options=NetworkOptions(**description.networks),
+            scales=Scales(**description.scales),
+        )
+        networks.load_state_dict(module.state_dict())
+    except (TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{source}: its networks are not those of this version of cgplugin ({one_line(error)[:120]})"
+        ) from error
+    return networks.eval()

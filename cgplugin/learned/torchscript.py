@@ -103,6 +103,12 @@ def add_predict(module: Any) -> None:
     )
 
 
+def networks_for_inference(module: Any) -> Any:
+    """Freeze the loaded networks of a model, with the methods that a simulation calls; see `add_predict`."""
+    add_predict(module)
+    return for_inference(module, [name for name in ("predict", "embed", "estimate_noise") if hasattr(module, name)])
+
+
 def for_inference(module: Any, keep: list[str]) -> Any:
     """Freeze a loaded module: its weights become constants and its calls are inlined; ``keep`` names further methods."""
     with warnings.catch_warnings():

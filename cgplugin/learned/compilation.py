@@ -142,10 +142,7 @@ def compile_call(call: DynamicsCall | ScoreCall, target: Path) -> None:
         N_BEADS: torch.export.Dim("beads", min=FEWEST, max=MOST - 1),
         N_EDGES: torch.export.Dim("edges", min=FEWEST, max=MOST - 1),
     }
-    dynamic = {
-        name: {axis: sizes[size] for axis, size in enumerate(values.shape) if size in sizes and axis == _varied(name)}
-        for name, values in example.items()
-    }
+    dynamic = {name: {_varied(name): sizes[values.shape[_varied(name)]]} for name, values in example.items()}
     try:
         with (
             torch.inference_mode(False),

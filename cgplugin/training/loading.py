@@ -17,7 +17,8 @@ from .dataset import Batch, Request, WindowDataset
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has it; only its free space is looked at
 SHARED_MEMORY_NEEDED = 2**29
-"""Bytes; a worker hands its batches over in shared memory, and is killed where that is full (64 MiB in many containers)."""
+"""Bytes; no worker where there is less. One that hands over tensors is killed where it is full (64 MiB in many containers);
+batches come as arrays, through a pipe, and take none of it."""
 
 
 def loader(dataset: WindowDataset, sampler: Sampler[list[Request]], num_workers: int = 0) -> DataLoader[Batch]:
@@ -65,7 +66,7 @@ def _as_arrays(batch: Any) -> Any:
 
 
 def workers_allowed() -> bool:
-    """Whether a process beside this one can make its batches: forked, a child of no daemon, with room for what it hands over."""
+    """Whether a process beside this one may make its batches: forked, a child of no daemon, with shared memory to spare."""
     return (
         sys.platform == "linux"
         and not multiprocessing.current_process().daemon

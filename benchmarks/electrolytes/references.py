@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.langevin import langevin_commands
 from cgplugin.files import replacing
 from cgplugin.systems.force_field import built_in
 from cgplugin.systems.lammps_export import lammps_commands, system_to_lammps
@@ -23,9 +24,6 @@ from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.structure_files import load_structure, open_trajectory
 from lammps_reader import write_data
 from tests.lammps_energies import lammps_environment
-
-TIME_STEP = 0.01
-"""tau."""
 
 _LAMMPS = """
 import json, sys
@@ -45,20 +43,17 @@ def run_in_lammps(folder: Path, out: Path, time: float, interval: float, seed: i
     data = system_to_lammps(structure.system, last.positions[-1], box_vectors=box, force_field=force_field)
     out.mkdir(parents=True, exist_ok=True)
     write_data(out / "topology.data", data)
-    dynamics = force_field.dynamics
+    time_step = force_field.dynamics.time_step
     with replacing(out / "traj.lammpstrj") as temporary:
         commands = [
             *lammps_commands(force_field, data, out / "topology.data"),
-            f"velocity all create {dynamics.kT} {seed}",
-            "fix 1 all nve",
-            f"fix 2 all langevin {dynamics.kT} {dynamics.kT} {1 / dynamics.friction} {seed}",
-            f"timestep {TIME_STEP}",
+            *langevin_commands(force_field.dynamics, seed),
             "neighbor 0.4 bin",
             "run 1000",  # velocities and thermostat settle
             "reset_timestep 0",
-            f"dump 1 all custom {round(interval / TIME_STEP)} {temporary} id type xu yu zu",
+            f"dump 1 all custom {round(interval / time_step)} {temporary} id type xu yu zu",
             "dump_modify 1 sort id",
-            f"run {round(time / TIME_STEP)}",
+            f"run {round(time / time_step)}",
         ]
         subprocess.run(
             [sys.executable, "-c", _LAMMPS],

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.langevin import langevin_commands
 from cgplugin.systems.lammps_export import lammps_commands, system_to_lammps
 from lammps_reader import write_data
 from openmm_integration.ground_truth.bead_spring import create_system
@@ -45,16 +46,10 @@ class LammpsRun:
         data = system_to_lammps(fine.system, fine.positions, box_vectors=fine.box_vectors, force_field=fine.force_field)
         path = folder / f"{fine.system.name}.data"
         write_data(path, data)
-        dynamics = fine.force_field.dynamics
         commands = lammps_commands(fine.force_field, data, path)
         # the settings of the reference data; reduced units, temperature 1
         commands += ["neighbor 0.4 bin", "neigh_modify every 1 delay 5 check yes", "minimize 0 1e-3 200 2000"]
-        commands += [
-            "velocity all create 1.0 1",
-            "fix 1 all nve",
-            f"fix 2 all langevin 1.0 1.0 {1 / dynamics.friction} 1",
-        ]
-        commands += [f"timestep {dynamics.time_step}", "thermo 1000000", f"run {WARM_UP}"]
+        commands += [*langevin_commands(fine.force_field.dynamics, 1), "thermo 1000000", f"run {WARM_UP}"]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LAMMPS],
             stdin=subprocess.PIPE,

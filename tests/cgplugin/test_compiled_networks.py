@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.speed.systems import recorded
 from cgplugin import LearnedModel, UserError
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
+from cgplugin.coarse_graining.neighbours import Edges
 from cgplugin.doctor import diagnose
 from cgplugin.learned import compiled_networks, package_cache
 from cgplugin.learned.compilation import DynamicsCall, compile_call, cpp_compiler
@@ -23,6 +23,7 @@ from cgplugin.learned.network_calls import PieceByPiece, WholeGraph
 from cgplugin.networks.options import NetworkOptions
 from openmm_integration import CoarseSystem
 from openmm_integration.simulation import LearnedSimulation
+from tests.cgplugin.network_calls import call_of_chains, close
 from tests.conftest import POLYMER, chain, run_cli
 from tests.random_model import random_model
 
@@ -41,7 +42,6 @@ OPTIONS = {
 }
 """Small, since all of it is compiled; between them they have every branch of the networks."""
 
-Call = tuple[Tensor, Tensor, Tensor, Edges]
 needs_compiler = pytest.mark.skipif(cpp_compiler() is None, reason="no C++ compiler")
 
 
@@ -80,30 +80,10 @@ def compiled(model_file: Path) -> LearnedModel:
     return model
 
 
-def call(model: LearnedModel, n_chains: int) -> Call:
-    """Arguments of `LearnedModel.predict` for chains of several lengths."""
-    random = np.random.default_rng(4)
-    graining = [model.coarsen(chain(40 + 5 * (i % 5))) for i in range(n_chains)]
-    n_beads = sum(cg.n_beads for cg in graining)
-    positions = np.concatenate([random.normal(size=(cg.n_beads, 3)).cumsum(axis=0) * 1.7 for cg in graining])
-    return (
-        torch.cat([model.embed(cg) for cg in graining]),
-        torch.tensor(np.concatenate([cg.masses for cg in graining]), dtype=torch.float32),
-        torch.tensor(random.normal(size=(n_beads, model.n_history, 3)), dtype=torch.float32),
-        BatchedGraph([BeadGraph.of(cg) for cg in graining], 8.0).edges(torch.tensor(positions)),
-    )
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    """Within what float32 sums in another order explain, relative to the largest value."""
-    scale = max(float(expected.abs().max()), 1e-3) if len(expected) else 1.0
-    torch.testing.assert_close(found, expected, rtol=0, atol=3e-5 * scale)
-
-
 @needs_compiler
 @pytest.mark.parametrize("n_chains", [1, 24])
 def test_networks_are_those_of_torchscript(scripted: LearnedModel, compiled: LearnedModel, n_chains: int) -> None:
-    arguments = call(scripted, n_chains)
+    arguments = call_of_chains(scripted, n_chains)
     expected, found = scripted.predict(*arguments), compiled.predict(*arguments)
     for a, b in zip(found, expected, strict=True):
         close(a, b)
@@ -118,7 +98,7 @@ def test_networks_are_those_of_torchscript(scripted: LearnedModel, compiled: Lea
 def test_architecture_of_the_paper_without_layers(cache: Path, tmp_path: Path) -> None:
     path = write_model(tmp_path, "paper")
     scripted, compiled = LearnedModel.load(path), LearnedModel.load(path, compiled=True)
-    arguments = call(scripted, 3)
+    arguments = call_of_chains(scripted, 3)
     for a, b in zip(compiled.predict(*arguments), scripted.predict(*arguments), strict=True):
         close(a, b)
 
@@ -128,7 +108,7 @@ def test_architecture_of_the_paper_without_layers(cache: Path, tmp_path: Path) -
 def test_graphs_with_hardly_an_edge_are_left_to_torchscript(
     scripted: LearnedModel, compiled: LearnedModel, n_beads: int, n_edges: int
 ) -> None:
-    embedding, masses, moved, whole = call(scripted, 1)
+    embedding, masses, moved, whole = call_of_chains(scripted, 1)
     few = Edges(torch.tensor([[0], [n_beads - 1]])[:, :n_edges], whole.separations[:n_edges], whole.kinds[:n_edges])
     arguments = (embedding[:n_beads], masses[:n_beads], moved[:n_beads], few)
     expected, found = scripted.predict(*arguments), compiled.predict(*arguments)
@@ -140,7 +120,7 @@ def test_graphs_with_hardly_an_edge_are_left_to_torchscript(
 
 @needs_compiler
 def test_tensors_may_lie_in_memory_in_any_way(compiled: LearnedModel) -> None:
-    embedding, masses, moved, edges = call(compiled, 2)
+    embedding, masses, moved, edges = call_of_chains(compiled, 2)
     strided = edges._replace(pairs=edges.pairs.T.contiguous().T, separations=edges.separations.T.contiguous().T)
     assert not strided.pairs.is_contiguous()
     assert not strided.separations.is_contiguous()
@@ -152,7 +132,7 @@ def test_tensors_may_lie_in_memory_in_any_way(compiled: LearnedModel) -> None:
 
 @needs_compiler
 def test_threads_change_nothing_but_rounding(scripted: LearnedModel, compiled: LearnedModel) -> None:
-    arguments = call(scripted, 24)
+    arguments = call_of_chains(scripted, 24)
     expected = scripted.predict(*arguments)
     torch.set_num_threads(2)
     try:
@@ -168,7 +148,7 @@ def test_threads_change_nothing_but_rounding(scripted: LearnedModel, compiled: L
 
 @needs_compiler
 def test_piece_by_piece_is_the_whole(compiled: LearnedModel) -> None:
-    embedding, masses, moved, edges = call(compiled, 24)
+    embedding, masses, moved, edges = call_of_chains(compiled, 24)
     positions = torch.arange(3.0 * len(masses), dtype=torch.float64).reshape(-1, 3)
     pieces = PieceByPiece(compiled, edges, positions, None, 40)
     whole = WholeGraph(compiled, edges)

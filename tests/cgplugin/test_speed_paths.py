@@ -8,15 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.speed.plain_network import plain_networks_of
 from cgplugin import LearnedModel, UserError
 from cgplugin.coarse_graining.coarsening import coarsen
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
+from cgplugin.coarse_graining.neighbours import BeadGraph
 from cgplugin.learned import torchscript
 from cgplugin.networks.blocks import MANY_ROWS, NARROW, CentredLinear, CentredNorm, mlp
 from cgplugin.networks.options import PAPER, NetworkOptions
+from tests.cgplugin.network_calls import call_of_chains, close
 from tests.conftest import ROOT, chain
 from tests.random_model import random_model
 
@@ -24,7 +25,6 @@ OPTIONS = {
     "small": NetworkOptions(score=True, score_layers=2),
     "paper": NetworkOptions(**{**PAPER, "layers": 2, "score": True, "score_layers": 2}),
 }
-Call = tuple[Tensor, Tensor, Tensor, Edges]
 
 
 @pytest.fixture(scope="module", params=sorted(OPTIONS))
@@ -33,31 +33,11 @@ def model_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return random_model(folder / "model.pt", [chain(60)], periodic=False, cutoff=8.0, options=OPTIONS[request.param])
 
 
-def batch(model: LearnedModel, n_chains: int) -> Call:
-    """Chains of several lengths, with more edges than it takes for the fast layer norm where there are many."""
-    random = np.random.default_rng(4)
-    graining = [model.coarsen(chain(40 + 5 * (i % 5))) for i in range(n_chains)]
-    n_beads = sum(cg.n_beads for cg in graining)
-    positions = np.concatenate([random.normal(size=(cg.n_beads, 3)).cumsum(axis=0) * 1.7 for cg in graining])
-    return (
-        torch.cat([model.embed(cg) for cg in graining]),
-        torch.tensor(np.concatenate([cg.masses for cg in graining]), dtype=torch.float32),
-        torch.tensor(random.normal(size=(n_beads, model.n_history, 3)), dtype=torch.float32),
-        BatchedGraph([BeadGraph.of(cg) for cg in graining], 8.0).edges(torch.tensor(positions)),
-    )
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    """Within what float32 sums in another order explain, relative to the largest value."""
-    scale = max(float(expected.abs().max()), 1e-3)
-    torch.testing.assert_close(found, expected, rtol=0, atol=3e-5 * scale)
-
-
 @torch.inference_mode()
 def test_networks_are_those_of_plain_torch_geometric(model_file: Path) -> None:
     model, plain = LearnedModel.load(model_file), plain_networks_of(model_file)
     for n_chains in (1, 24):
-        embedding, masses, moved, edges = batch(model, n_chains)
+        embedding, masses, moved, edges = call_of_chains(model, n_chains)
         assert (edges.pairs.shape[1] >= MANY_ROWS) == (n_chains > 1)
         graph = (edges.pairs, edges.separations, edges.kinds)
         found, expected = model.predict(embedding, masses, moved, edges), plain(embedding, masses, moved, *graph)
@@ -72,7 +52,7 @@ def test_networks_are_those_of_plain_torch_geometric(model_file: Path) -> None:
 def test_plain_networks_would_show_a_wrong_direction_of_the_messages(model_file: Path) -> None:
     """That the comparison can fail."""
     model, plain = LearnedModel.load(model_file), plain_networks_of(model_file)
-    embedding, masses, moved, edges = batch(model, 24)
+    embedding, masses, moved, edges = call_of_chains(model, 24)
     expected = model.predict(embedding, masses, moved, edges).latents
     turned = plain(embedding, masses, moved, edges.pairs.flip(0), edges.separations, edges.kinds).latents
     assert (turned - expected).abs().max() > 1e-2 * expected.abs().max()
@@ -136,7 +116,7 @@ def test_frozen_model_centres_its_weights_once(tmp_path: Path) -> None:
 @torch.inference_mode()
 def test_plain_tuple_has_the_numbers_of_the_named_one(model_file: Path) -> None:
     model = LearnedModel.load(model_file)
-    embedding, masses, moved, edges = batch(model, 3)
+    embedding, masses, moved, edges = call_of_chains(model, 3)
     found = model.predict(embedding, masses, moved, edges)
     named = torch.jit.load(model_file)(embedding, masses, moved, edges.pairs, edges.separations, edges.kinds)
     for name, values in found._asdict().items():
@@ -149,7 +129,7 @@ def test_exporting_anew_changes_nothing(model_file: Path, tmp_path: Path) -> Non
     again = LearnedModel.load(LearnedModel.export(networks, description, tmp_path / "again.pt"))
     model = LearnedModel.load(model_file)
     assert again.description == model.description
-    call = batch(model, 24)
+    call = call_of_chains(model, 24)
     for a, b in zip(again.predict(*call), model.predict(*call), strict=True):
         close(a, b)
 

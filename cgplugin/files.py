@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, by one process at a time."""
 
 import fcntl
+import hashlib
 import json
 import os
 import tempfile
@@ -90,6 +91,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Replace the file by ``content`` as JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits; ``unknown`` where there is no such file."""
+    if not Path(path).is_file():
+        return "unknown"
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -76,6 +76,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 """For every entry of a model's header, what it has to be; `check_units` has the units."""
 
 
+BEFORE = {"score_fading": 2}
+"""Options of networks that older models do not mention, since there was no choice."""
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """What a model says of itself.
@@ -318,7 +322,7 @@ def _networks_of_today(module: Any, description: ModelDescription, source: str) 
             cutoff=description.cutoff,
             score_cutoff=description.score_cutoff,
             mean_atom_mass=1.0,  # comes with the weights
-            options=NetworkOptions(**description.networks),
+            options=NetworkOptions(**{**BEFORE, **description.networks}),
             scales=Scales(**description.scales),
         )
         networks.load_state_dict(module.state_dict())

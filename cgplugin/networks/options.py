@@ -40,6 +40,9 @@ class NetworkOptions:
     stochastic: bool = _option(True, "Predict a distribution; otherwise the mean alone (an ablation).")
     score: bool = _option(False, "Train a Score GNN as well, which refines every predicted step.")
     score_layers: int = _option(2, "Message-passing layers of the Score GNN.")
+    score_fading: int = _option(
+        6, "Influence of the Score GNN's edges of length r fades out as (1 - (r / cutoff)^n)^2, with n this number."
+    )
     score_levels: int = _option(10, "Noise levels of the Score GNN, in geometric sequence,")
     score_max: float = _option(1.0, "from this one, in units of a bead's random displacement,")
     score_min: float = _option(0.05, "to this one.")
@@ -48,8 +51,9 @@ class NetworkOptions:
         for name in ("embedding_hidden", "hidden", "mlp_layers"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected at least 1")
-        if self.score_levels < 1:
-            raise UserError(f"score-levels is {self.score_levels}, expected at least 1")
+        for name in ("score_levels", "score_fading"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected at least 1")
         if not 0 < self.score_min <= self.score_max:
             raise UserError(
                 f"score-min is {self.score_min:g} and score-max {self.score_max:g}, expected 0 < min <= max"

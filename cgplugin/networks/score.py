@@ -17,7 +17,7 @@ class ScoreGNN(nn.Module):
     that leaves: the shape of the true distribution, two beads that must not meet above all.
 
     Edges are those of the tentative configuration: what meets there need not have been close before. Their influence vanishes
-    smoothly at the cutoff; with a jump, the flow of the refinement would pile beads up there.
+    smoothly at the cutoff, as (1 - (r / cutoff)^n)^2; with a jump, the flow of the refinement would pile beads up there.
     Like the Dynamics GNN it is equivariant to rotations or takes plain vectors, as ``options.symmetry`` says.
 
     Parameters
@@ -35,6 +35,7 @@ class ScoreGNN(nn.Module):
         hidden, depth, function = options.hidden, options.mlp_layers, options.activation
         self.equivariant = options.symmetry == "rotation"
         self.cutoff, self.radial_width = cutoff, cutoff / N_RADIAL
+        self.half_fading = 0.5 * options.score_fading
         self.length, self.residual = scales.length, scales.residual
         n_node = hidden + 1 + (1 if self.equivariant else 3)
         n_edge = N_RADIAL + (4 if self.equivariant else 3)
@@ -104,7 +105,7 @@ class ScoreGNN(nn.Module):
             node_features = torch.cat([prediction.latents, log_level, deviation], dim=1)
             edge_features = torch.cat([radial, separations / self.length], dim=1)
 
-        fading = (1 - (distance / self.cutoff).square()).clamp(min=0).square()
+        fading = (1 - (distance / self.cutoff).square().pow(self.half_fading)).clamp(min=0).square()
         weights = torch.where(edge_kinds == 0, fading, torch.ones_like(fading)).unsqueeze(1)
         nodes = self.node_encoder(node_features)
         edges = weights * self.edge_encoder(torch.cat([edge_features, self.edge_kind(edge_kinds)], dim=1))

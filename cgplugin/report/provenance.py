@@ -1,6 +1,5 @@
 """Where results come from: what a command was, the versions it ran with, the model it used."""
 
-import hashlib
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgplugin.errors import UserError
-from cgplugin.files import read_json, write_json
+from cgplugin.files import file_digest, read_json, write_json
 
 from .content import Section, Table
 
@@ -53,11 +52,9 @@ class ModelRecord:
             "score-based refinement": bool(description.noise_levels),
             **{f"training: {key}": value for key, value in description.training.items()},
         }
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         # what is nested says too much for a table
         plain = {key: value for key, value in facts.items() if isinstance(value, str | int | float | bool)}
-        return cls(str(path), digest, plain)
+        return cls(str(path), file_digest(path), plain)
 
 
 def versions() -> dict[str, str]:

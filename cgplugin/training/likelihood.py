@@ -57,9 +57,25 @@ def size_loss(prediction: Prediction, internal_rg2: Tensor, unit: float) -> Tens
     return ((prediction.internal_rg2 - internal_rg2) / unit).square().mean()
 
 
-def score_loss(estimate: Tensor, normal: Tensor) -> Tensor:
+def score_loss(estimate: Tensor, normal: Tensor, weights: Tensor | None = None) -> Tensor:
     """Denoising score matching, weighted by sigma^2 (paper, equation 6), per degree of freedom.
 
-    sigma^2 |score - (x - x~) / sigma^2|^2 / 2 with score = -estimate / sigma and x~ = x + sigma normal.
+    sigma^2 |score - (x - x~) / sigma^2|^2 / 2 with score = -estimate / sigma and x~ = x + sigma normal; a mean over the beads
+    with ``weights`` of shape (n_beads,), by default all alike. Each bead's best estimate is the same whatever the weights; they
+    say where a network that cannot be right everywhere is to be right.
     """
-    return 0.5 * (estimate - normal).square().mean()
+    of_beads = 0.5 * (estimate - normal).square().mean(dim=1)
+    return of_beads.mean() if weights is None else (weights * of_beads).sum() / weights.sum()
+
+
+def ion_weights(molecules: Tensor, weight: float) -> Tensor:
+    """``weight`` for beads that are a molecule of their own, 1 for others, of shape (n_beads,).
+
+    Parameters
+    ----------
+    molecules : Tensor, shape (n_beads,)
+        Molecule of each bead, counted through the batch.
+    weight : float
+    """
+    alone = torch.bincount(molecules)[molecules] == 1
+    return torch.where(alone, weight, 1.0)

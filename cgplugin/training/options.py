@@ -45,6 +45,9 @@ class TrainingOptions:
     history_noise: float = _option(0.0, "Random-walk noise on the input history, in units of a bead's step.")
     time_reversal: bool = _option(True, "Run half of the samples backwards (equilibrium data only).")
     rotate: bool = _option(True, "Turn samples at random, where the network is not equivariant by itself.")
+    ion_weight: float = _option(
+        4.0, "Weight of beads that are a molecule of their own in the Score GNN's loss; those of chains have 1."
+    )
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
     refinement_steps: int = _option(1, "and Langevin steps at each of them,")
@@ -62,7 +65,7 @@ class TrainingOptions:
             "n_history", "atoms_per_bead", "steps", "systems_per_batch", "windows_per_system", "validate_every", "patience",
         ):  # fmt: skip
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("learning_rate", "final_learning_rate", "gradient_clip"):
+        for name in ("learning_rate", "final_learning_rate", "gradient_clip", "ion_weight"):
             self._require(name, getattr(self, name) > 0, "a positive number")
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
         for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip"):
@@ -85,6 +88,7 @@ PAPER = {
     "patience": 200,
     "averaging": 0.0,
     "time_reversal": False,
+    "ion_weight": 1.0,
     "refinement_levels": 10,
     "refinement_steps": 10,
     "refinement_sampler": "langevin",

@@ -129,8 +129,8 @@ def own_share(items: Sequence[T]) -> Sequence[T]:
     return items[rank::number]
 
 
-def weight_of_share(n_beads: int, device: torch.device) -> float:
-    """Factor of this process's mean over its beads.
+def weight_of_share(share: float, device: torch.device) -> float:
+    """Factor of this process's mean over its beads, of which it has this number, or sum of weights.
 
     The mean of the weighted losses over the processes, and of their gradients, which is what DDP takes, is then the mean over
     all beads of the batch. On one process it is 1.
@@ -138,6 +138,6 @@ def weight_of_share(n_beads: int, device: torch.device) -> float:
     _, number = rank_and_number()
     if number == 1:
         return 1.0
-    total = torch.tensor(float(n_beads), dtype=torch.float64, device=device)
+    total = torch.tensor(share, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
-    return number * n_beads / float(total)
+    return number * share / float(total)

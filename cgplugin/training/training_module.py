@@ -10,7 +10,7 @@ from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.dynamics import Scales
 
 from .dataset import Batch
-from .likelihood import negative_log_likelihood, score_loss, size_loss
+from .likelihood import ion_weights, negative_log_likelihood, score_loss, size_loss
 from .options import TrainingOptions
 from .processes import weight_of_share
 
@@ -29,8 +29,8 @@ class TrainingModule(lightning.LightningModule):
         super().__init__()
         self.networks, self.options, self.scales = networks, options, scales
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``."""
+    def losses(self, batch: Batch, weights: Tensor | None = None) -> dict[str, Tensor]:
+        """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``, of beads with these weights."""
         embedded = self.networks.embed(
             batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
         )
@@ -52,16 +52,18 @@ class TrainingModule(lightning.LightningModule):
             estimate = self.networks.estimate_noise(
                 prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
             )
-            losses["score"] = score_loss(estimate, noisy.normal)
+            losses["score"] = score_loss(estimate, noisy.normal, weights)
         return losses
 
     def training_step(self, batch: Batch) -> Tensor:
         """Loss of a training batch (paper: L = L_dyn + L_score)."""
-        losses = self.losses(batch)
+        weights = ion_weights(batch.molecules, self.options.ion_weight)
+        losses = self.losses(batch, weights)
         several = self.trainer.world_size > 1
         if several:
-            weight = weight_of_share(len(batch.target), self.device)
-            losses = {name: weight * loss for name, loss in losses.items()}
+            of_beads = weight_of_share(len(batch.target), self.device)
+            of_weights = weight_of_share(float(weights.sum()), self.device)
+            losses = {name: (of_weights if name == "score" else of_beads) * loss for name, loss in losses.items()}
             # DDP waits for a gradient of every parameter, and a share without CG bonds, say, has none for some
             losses["size"] = losses["size"] + 0.0 * sum(parameter.sum() for parameter in self.parameters())
         for name in ("nll", "score"):

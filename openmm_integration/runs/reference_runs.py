@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.coarse_graining.coarse_trajectory import FineTrajectory
 from cgplugin.errors import UserError
 from cgplugin.evaluation.reference import Reference
-from cgplugin.files import read_json, write_json
+from cgplugin.files import file_digest, read_json, write_json
 from cgplugin.learned.devices import choose_device
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.refinement import Refinement
@@ -82,6 +82,7 @@ class _Batch:
     platform: str | None
     device: str
     threads: int
+    resume: bool
 
     @property
     def name(self) -> str:
@@ -90,6 +91,28 @@ class _Batch:
     @property
     def results(self) -> Path:
         return self.out / RESULTS_FILE
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """All that its results depend on."""
+        model = self.model if isinstance(self.model, str) else self.model.source
+        return {
+            "model": file_digest(Path(model)),
+            "compiled": self.compiled,
+            "settings": asdict(self.settings),
+            "start": self.start,
+            "refinement": None if self.refinement is None else asdict(self.refinement),
+            "platform": self.platform,
+            "device": self.device,
+            "systems": [reference.name for reference in self.references],
+        }
+
+    def is_done(self) -> bool:
+        """Whether an evaluation that is gone on with has simulated it to the end, from the same."""
+        if not self.resume or not self.results.exists():
+            return False
+        found = read_json(self.results)
+        return found.get("made_from") == self.made_from and (self.out / found["folder"]).is_dir()
 
 
 def simulate_references(
@@ -136,7 +159,7 @@ def simulate_references(
     workers : Workers
         Who simulates the batches; they must see ``out``.
     resume : bool
-        Go on with interrupted runs.
+        Go on with interrupted runs; batches that are done are not started anew.
     progress : bool
         Show a progress bar.
     report : callable, optional
@@ -172,6 +195,7 @@ def simulate_references(
             platform,
             device,
             torch.get_num_threads(),
+            resume,
         )
         for number, first in enumerate(range(0, len(references), size))
     ]
@@ -223,6 +247,9 @@ def _link(batches: Sequence[_Batch], results: Sequence[dict[str, Any]], out: Pat
 
 def _simulate(batch: _Batch, tell: Tell) -> None:
     """Simulate the systems of a batch, without those that diverge, and write what came of it."""
+    if batch.is_done():
+        tell(batch.settings.n_steps * batch.settings.replicas * len(batch.references))
+        return
     torch.set_num_threads(batch.threads)
     model = batch.model
     if isinstance(model, str):
@@ -247,7 +274,8 @@ def _simulate(batch: _Batch, tell: Tell) -> None:
             diverged[culprit.name] = message
             remaining.remove(culprit)
             tell(-told)
-    write_json(batch.results, {"folder": folder, "diverged": diverged, "core_seconds": seconds})
+    results = {"folder": folder, "diverged": diverged, "core_seconds": seconds, "made_from": batch.made_from}
+    write_json(batch.results, results)
 
 
 def _run(model: LearnedModel, references: Sequence[Reference], batch: _Batch, folder: Path, tell: Tell) -> float:

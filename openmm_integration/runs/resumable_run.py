@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from cgplugin.analysis.property_series import Rg2Recorder
 from cgplugin.errors import UserError, one_line
-from cgplugin.files import read_json, replacing, write_json
+from cgplugin.files import file_digest, read_json, replacing, write_json
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.units import length_unit, time_unit
 from openmm_integration.integrator import LearnedIntegrator
@@ -208,7 +207,7 @@ class ResumableRun:
     def _identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with the one that it continues."""
         return {
-            "model": _digest(Path(self.model.source)),
+            "model": file_digest(Path(self.model.source)),
             "compiled": self.model.compiled,
             "seed": self.settings.seed,
             "report_interval": self.settings.report_interval,
@@ -228,6 +227,9 @@ class ResumableRun:
         # there were no compiled networks when the first runs were made
         recorded = {"compiled": False, **record.get("identity", {})}
         changed = [key for key in identity if recorded.get(key) != identity[key]]
+        if changed == ["compiled"]:
+            made, remedy = ("with", "give it again") if recorded["compiled"] else ("without", "leave it out")
+            raise UserError(f"{self.out}: holds a run made {made} --compile: {remedy}, or use another folder")
         if changed:
             raise UserError(f"{self.out}: holds a run that differs in {', '.join(changed)}: use another folder")
         if record["step"] > self.settings.n_steps:
@@ -376,10 +378,6 @@ class ResumableRun:
     def seconds_per_step(self) -> float:
         """Wall time of a learned step, all systems together."""
         return self._seconds / max(self.simulation.currentStep, 1)
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else "unknown"
 
 
 def _truncate(path: Path, size: int) -> None:

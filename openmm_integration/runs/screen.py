@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from cgplugin.analysis.trajectory_folders import find_folders
 from cgplugin.cluster.clusters import Workers
 from cgplugin.cluster.tasks import Tell, run_tasks
 from cgplugin.errors import UserError, one_line
-from cgplugin.files import read_json, sole_writer, write_json, write_text
+from cgplugin.files import file_digest, read_json, sole_writer, write_json, write_text
 from cgplugin.learned.devices import choose_device
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.learned.simulator import SimulationDivergedError
@@ -262,7 +261,7 @@ def _claim(
 ) -> None:
     """Store in the folder what is screened, or refuse a folder of something else."""
     described: dict[str, Any] = {
-        "model": sha256(Path(model.source).read_bytes()).hexdigest(),
+        "model": file_digest(model.source),
         "compiled": model.compiled,
         "replicas": settings.replicas,
         "batch": settings.batch,

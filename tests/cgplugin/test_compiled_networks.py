@@ -190,7 +190,7 @@ def test_run_goes_on_only_as_it_began(compiled: LearnedModel, polymer_data: Path
     assert json.loads((tmp_path / "runs" / "progress.json").read_text())["identity"]["compiled"] is True
     other = run_cli(*command, "--time", "80", "--resume")
     assert other.returncode == 2
-    assert "differs in compiled" in other.stderr
+    assert "holds a run made with --compile: give it again" in other.stderr
     on = run_cli(*command, "--time", "80", "--resume", "--compile")
     assert on.returncode == 0, on.stderr
 

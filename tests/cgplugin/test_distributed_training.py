@@ -31,9 +31,9 @@ OPTIONS = TrainingOptions(
 
 
 def unequal_chains() -> list[CoarseTrajectory]:
-    """Chains of two to nine beads around their equilibrium: shares of a batch have different numbers of beads."""
+    """A lone bead and chains of up to nine around their equilibrium: shares of a batch differ in beads and in their weights."""
     paths = []
-    for n, size in enumerate((2, 9, 3, 7, 5, 4)):
+    for n, size in enumerate((2, 9, 1, 7, 5, 4)):
         noise = np.stack([ornstein_uhlenbeck(60, 5.0, 100 * n + i) for i in range(3 * size)], axis=1)
         straight = 1.5 * np.arange(size)[:, None] * np.array([1.0, 0.0, 0.0])
         paths.append(bead_path(chain(size, f"c{n}"), straight + 0.3 * noise.reshape(60, size, 3), 1.0))

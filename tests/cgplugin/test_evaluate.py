@@ -117,13 +117,21 @@ def learned_cost(folder: Path) -> float:
     return evaluation["methods"][0]["core_seconds_per_system"]
 
 
-def test_resumed_evaluation_is_the_same(report: Path, tmp_path: Path) -> None:
+def test_resumed_evaluation_is_the_same_and_starts_nothing_that_is_done(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     again = tmp_path / "again"
     shutil.copytree(report, again)
     references = [word for path in REFERENCES for word in ("--reference", path)]
     words = (MODEL, *references, "--time", 1000, "--replicas", 2, "--out", again)
     assert run(*words) == 2
-    assert run(*words, "--resume") == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a batch that is done needs no start frames")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("openmm_integration.runs.reference_runs.learned_simulation", refuse)
+        assert run(*words, "--resume") == 0
 
     def numbers(folder: Path) -> list[list[str]]:
         return [[v for k, v in row.items() if k != "core_seconds"] for row in read_rows(folder / "systems.csv")]

@@ -12,7 +12,7 @@ from cgplugin.coarse_graining.vocabulary import Vocabulary, fine_graph
 from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.dynamics import Prediction, Scales
 from cgplugin.networks.options import PAPER, NetworkOptions
-from cgplugin.training.likelihood import negative_log_likelihood
+from cgplugin.training.likelihood import ion_weights, negative_log_likelihood, score_loss
 from tests.conftest import chain
 
 SCALES = Scales(3.0, 0.7, 0.7, 10.0, 2.0, 0.09, 0.95)
@@ -187,3 +187,45 @@ def test_likelihood_of_a_batch_is_the_mean_of_its_parts(beads: dict) -> None:
     molecules = torch.arange(2).repeat_interleave(n)
     both = negative_log_likelihood(twice, torch.cat([target, target]), index, molecules, 0.7)
     torch.testing.assert_close(one, both)
+
+
+def test_score_of_a_pair_fades_out_at_the_cutoff() -> None:
+    torch.manual_seed(4)
+    prediction = Prediction(
+        *torch.randn(2, 2, 3, dtype=torch.float64).abs(), torch.zeros(2), torch.zeros(2), torch.randn(2, 16).double()
+    )
+    change = torch.randn(2, 3, dtype=torch.float64)
+
+    def influence(score_fading: int, distance: float) -> float:
+        """Of a pair at this distance, against one beyond the cutoff."""
+        net = networks(score=True, score_layers=1, score_fading=score_fading)
+        pairs, kinds = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, dtype=torch.int64)
+        near, beyond = (
+            net.estimate_noise(
+                prediction,
+                change,
+                pairs,
+                torch.tensor([[r, 0.0, 0.0], [-r, 0.0, 0.0]], dtype=torch.float64),
+                kinds,
+                torch.full((2,), 0.4).double(),
+            )
+            for r in (distance, 1.5 * CUTOFF)
+        )
+        return float((near - beyond).abs().max())
+
+    for score_fading in (2, 6):
+        assert influence(score_fading, (1 - 1e-4) * CUTOFF) < 1e-4 * influence(score_fading, 0.8 * CUTOFF)
+    # the higher, the farther a pair reaches
+    assert influence(6, 0.8 * CUTOFF) > 2 * influence(2, 0.8 * CUTOFF)
+
+
+def test_ions_count_more_in_the_loss_of_the_score() -> None:
+    # a chain of three beads, an ion, a chain of two, an ion
+    weights = ion_weights(torch.tensor([0, 0, 0, 1, 2, 2, 3]), 4.0)
+    assert weights.tolist() == [1, 1, 1, 4, 1, 1, 4]
+    normal = torch.zeros(7, 3)
+    estimate = torch.ones(7, 3)
+    assert score_loss(estimate, normal, weights) == pytest.approx(0.5)
+    estimate[3] = 3.0
+    assert score_loss(estimate, normal) == pytest.approx(0.5 * (6 + 9) / 7)
+    assert score_loss(estimate, normal, weights) == pytest.approx(0.5 * (9 + 4 * 9) / 13)

@@ -159,3 +159,12 @@ def test_file_with_other_weights_is_refused(tmp_path: Path) -> None:
     path = LearnedModel.export(networks, wider, tmp_path / "other.pt")
     with pytest.raises(UserError, match="networks are not those of this version"):
         LearnedModel.read_networks(path)
+
+
+def test_score_of_a_model_from_before_the_choice_fades_out_as_it_did(tmp_path: Path) -> None:
+    networks, description = LearnedModel.read_networks(ROOT / "models" / "electrolyte.pt")
+    older = {name: value for name, value in description.networks.items() if name != "score_fading"}
+    path = LearnedModel.export(networks, replace(description, networks=older), tmp_path / "older.pt")
+    again, _ = LearnedModel.read_networks(path)
+    assert again.score is not None
+    assert again.score.half_fading == 1.0

@@ -165,15 +165,11 @@ def test_who_makes_the_batches_changes_neither_the_model_nor_an_unfinished_train
     assert all(torch.equal(again[name], ahead[name]) for name in alone)
 
 
-def test_a_daemon_and_a_small_shared_memory_make_their_own_batches(monkeypatch) -> None:
+def test_a_daemon_makes_its_own_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset()
     sampler = WindowSampler(data.n_windows, 1, 1, 1, seed=1)
-    with monkeypatch.context() as patch:
-        patch.setattr("cgplugin.training.loading.SHARED_MEMORY_NEEDED", 2**62)
-        assert loader(data, sampler, 1).num_workers == 0
-    with monkeypatch.context() as patch:
-        patch.setitem(multiprocessing.current_process()._config, "daemon", True)
-        assert loader(data, sampler, 1).num_workers == 0
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert loader(data, sampler, 1).num_workers == 0
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_refused() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[2] / "models"
 BATCHES = (1, 10, 40, 400)
-NETWORKS = ("small", "paper size", "electrolyte")
+NETWORKS = ("small", "fast", "paper size", "electrolyte")
 N_LONG = 4
 N_PACKED = 20
 """Chains in one Context of OpenMM."""
@@ -56,7 +56,8 @@ class Benchmark:
 
     def __init__(self, shared: Path, scratch: Path, rounds: int, compiled: Sequence[str] = ()) -> None:
         self.scratch, self.rounds, self.compiled = scratch, rounds, compiled
-        self.polymer, self.electrolyte = (self._of_today(name) for name in ("polymer.pt", "electrolyte.pt"))
+        names = ("polymer.pt", "polymer_fast.pt", "electrolyte.pt")
+        self.polymer, self.fast, self.electrolyte = (self._of_today(name) for name in names)
         paths = sorted((shared / "polymer" / "devtest").glob("*/topology.data"))
         self.chains = [recorded(path, "polymer") for path in paths[:10]]
         self.boxes = [recorded(shared / "electrolyte" / "devtest" / "000" / "topology.data", "electrolyte")]
@@ -84,6 +85,7 @@ class Benchmark:
         """Cost of a learned step in parts, and the networks' share of the matrix peak."""
         networks = (
             ("small", self.polymer, self.chains, BATCHES, True),
+            ("fast", self.fast, self.chains, BATCHES, True),
             ("paper size", self.paper_size, self.chains, BATCHES, False),
             ("electrolyte", self.electrolyte, self.boxes, (1, 10), True),
         )
@@ -124,7 +126,9 @@ class Benchmark:
         """The same simulated time by the learned model, LAMMPS and OpenMM."""
         found = [
             *self._engines("chain", "small", self.polymer, self.chains, (1, 40, 400)),
+            *self._engines("chain", "fast", self.fast, self.chains, (1, 40, 400)),
             *self._engines("long chain", "small", self.polymer, self.long_chains, (1, 40)),
+            *self._engines("long chain", "fast", self.fast, self.long_chains, (1, 40)),
             *self._engines("electrolyte", "electrolyte", self.electrolyte, self.boxes, (1, 10)),
         ]
         rows = [[line["system"], line["what"], f"{line['ms']:.4g}", f"{line['times_lammps']:.1f}"] for line in found]
@@ -145,7 +149,7 @@ class Benchmark:
         }
         for n, model in itertools.product(batches, models):
             bare = BareSteps(*simulator_of(model, systems, n))
-            what = f"learned{', compiled' if model.compiled else ''}, batch of {n}"
+            what = f"learned ({network}{', compiled' if model.compiled else ''}), batch of {n}"
             contestants[what] = lambda bare=bare, n=n: bare.seconds() / n  # type: ignore[misc]
         # side by side they need no box, and electrolytes have one
         for n in {1, N_PACKED if systems[0].box_vectors is None and name == "chain" else 1}:

@@ -1,0 +1,107 @@
+r"""Order among beads after learned steps from recorded frames, compared with MD composition by composition.
+
+    python -m benchmarks.electrolytes.order models/electrolyte.pt --data ../shared/electrolyte/val \
+        --data ../shared/electrolyte/train
+
+Pairs of beads in bands of their distance, as ratios to an ideal gas, g: after one step, which shows what a single step gets
+wrong, and in steps 11 to 60, where its errors have added up. The slope is that of g over the compositions, learned against MD:
+1 where a model tells them apart, 0 where it gives all of them the same.
+"""
+
+import argparse
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cgplugin import LearnedModel
+from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
+from cgplugin.learned.simulator import LearnedSimulator
+from cgplugin.observables.pairs import PairKinds, near_pairs
+from cgplugin.observables.radial_distribution import RadialDistributionAccumulator
+from cgplugin.systems.species import ParticleSpecies
+from cgplugin.training.data import find_data, load_data
+
+Array = NDArray[np.float64]
+
+BANDS = np.array([0.0, 0.8, 1.7, 2.5, 3.3])
+"""Edges of the bands of distance, nm."""
+
+EARLY, LATE = (1, 1), (11, 60)
+"""First and last learned step that is looked at."""
+
+STARTS = {EARLY: 32, LATE: 4}
+"""Recorded frames that steps are done from."""
+
+
+def order(particles: ParticleSpecies, frames: Iterator[Array], box: Array) -> dict[tuple[str, str], Array]:
+    """Values of g in each band, of each pair of roles."""
+    kinds = PairKinds.of(particles.names, particles.species)
+    accumulator = RadialDistributionAccumulator(kinds, BANDS)
+    for frame in frames:
+        accumulator.update(near_pairs(frame, box, BANDS[-1]))
+    result = accumulator.result()
+    return {pair: result.g(*pair) for pair in kinds.pairs}
+
+
+def learned_frames(model: LearnedModel, path: CoarseTrajectory, steps: tuple[int, int]) -> Iterator[Array]:
+    """Frames after learned steps from some recorded ones, all at once."""
+    stride = round(model.time_step / path.interval)
+    before = model.n_history * stride
+    present = np.linspace(before, path.n_frames - 1, STARTS[steps]).astype(int)
+    simulator = LearnedSimulator(model, [path.cg] * len(present), seed=1, box_vectors=[box_of(path)] * len(present))
+    state = simulator.start([path.positions[n - before : n + 1 : stride] for n in present])
+    for step in range(1, steps[1] + 1):
+        state = simulator.step(state).state
+        if step >= steps[0]:
+            yield from state.positions.numpy().reshape(len(present), -1, 3)
+
+
+def box_of(path: CoarseTrajectory) -> Array:
+    """The box, which is the same in all frames."""
+    assert path.box_vectors is not None
+    return path.box_vectors[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="folders as cgplugin train takes them"
+    )
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = LearnedModel.load(given.model)
+    paths = load_data(
+        find_data(given.data),
+        atoms_per_bead=model.description.atoms_per_bead,
+        partition_seed=model.description.partition_seed,
+    )
+    roles = [ParticleSpecies.of_beads(path.cg.system, path.cg.mapping).by_role() for path in paths]
+    truth = [
+        order(own, iter(path.positions.astype(np.float64)), box_of(path))
+        for own, path in zip(roles, paths, strict=True)
+    ]
+    for steps in (EARLY, LATE):
+        learned = [
+            order(own, learned_frames(model, path, steps), box_of(path)) for own, path in zip(roles, paths, strict=True)
+        ]
+        print(
+            f"\nlearned steps {steps[0]} to {steps[1]}, {len(paths)} systems: g over MD's, (slope over compositions)\n"
+        )
+        bands = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(BANDS)]
+        print(f"{'':20}" + "".join(f"{band:>18}" for band in bands))
+        for pair in truth[0]:
+            of_md, of_model = (np.array([one[pair] for one in each]) for each in (truth, learned))
+            ratios = of_model.mean(axis=0) / of_md.mean(axis=0)
+            slopes = [np.polyfit(x, y, 1)[0] for x, y in zip(of_md.T, of_model.T, strict=True)]
+            cells = (f"{ratio:.2f} ({slope:.2f})" for ratio, slope in zip(ratios, slopes, strict=True))
+            print(f"{'-'.join(pair):20}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,8 +21,8 @@ from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.coarse_graining.drift import without_drift
 from cgplugin.learned.refinement import Refinement
-from cgplugin.learned.simulator import LearnedSimulator
-from cgplugin.training.data import find_data, load_data
+
+from .recorded import load_paths, start_from
 
 Array = NDArray[np.float64]
 
@@ -48,14 +48,10 @@ def modes(positions: Array, cg: CoarseGraining) -> Array:
     )
 
 
-def step_of(
-    model: LearnedModel, path: CoarseTrajectory, present: NDArray[np.int64], stride: int, refinement: Refinement
-) -> Array:
+def step_of(model: LearnedModel, path: CoarseTrajectory, present: NDArray[np.int64], refinement: Refinement) -> Array:
     r"""One learned step from each of some frames, all at once."""
-    boxes = None if path.box_vectors is None else [path.box_vectors[frame] for frame in present]
-    simulator = LearnedSimulator(model, [path.cg] * len(present), seed=1, box_vectors=boxes, refinement=refinement)
-    history = [path.positions[f - model.n_history * stride : f + 1 : stride] for f in present]
-    after = simulator.step(simulator.start(history)).state.positions
+    simulator, state = start_from(model, path, present, refinement)
+    after = simulator.step(state).state.positions
     return after.numpy().reshape(len(present), -1, 3)
 
 
@@ -81,11 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--systems", type=int, default=12)
     given = parser.parse_args(arguments)
     model = LearnedModel.load(given.model)
-    paths = load_data(
-        find_data(given.data)[: given.systems],
-        atoms_per_bead=model.description.atoms_per_bead,
-        partition_seed=model.description.partition_seed,
-    )
+    paths = load_paths(model, given.data, given.systems)
     contestants = {"not refined": Refinement(), "refined": model.refinement}
     found: dict[str, list[Array]] = {name: [] for name in ("MD", *contestants)}
     for path in paths:
@@ -94,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         before, after = (modes(path.positions[present + n].astype(float), path.cg) for n in (0, stride))
         found["MD"].append(statistics(before, after))
         for name, refinement in contestants.items():
-            moved = step_of(model, path, present, stride, refinement)
+            moved = step_of(model, path, present, refinement)
             found[name].append(statistics(before, modes(moved, path.cg)))
     print(f"{model.source}: {model.time_step:g} ps per step, {len(paths)} systems; centre of mass and slowest modes\n")
     print(f"{'':12} {'squared displacement':32} {'variance after / before':24} correlation over a step")

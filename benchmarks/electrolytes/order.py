@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from cgplugin import LearnedModel
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
-from cgplugin.learned.simulator import LearnedSimulator
 from cgplugin.observables.pairs import PairKinds, near_pairs
 from cgplugin.observables.radial_distribution import RadialDistributionAccumulator
 from cgplugin.systems.species import ParticleSpecies
-from cgplugin.training.data import find_data, load_data
+
+from .recorded import load_paths, start_from
 
 Array = NDArray[np.float64]
 
@@ -49,11 +49,9 @@ def order(particles: ParticleSpecies, frames: Iterator[Array], box: Array) -> di
 
 def learned_frames(model: LearnedModel, path: CoarseTrajectory, steps: tuple[int, int]) -> Iterator[Array]:
     """Frames after learned steps from some recorded ones, all at once."""
-    stride = round(model.time_step / path.interval)
-    before = model.n_history * stride
-    present = np.linspace(before, path.n_frames - 1, STARTS[steps]).astype(int)
-    simulator = LearnedSimulator(model, [path.cg] * len(present), seed=1, box_vectors=[box_of(path)] * len(present))
-    state = simulator.start([path.positions[n - before : n + 1 : stride] for n in present])
+    earliest = model.n_history * round(model.time_step / path.interval)
+    present = np.linspace(earliest, path.n_frames - 1, STARTS[steps]).astype(np.int64)
+    simulator, state = start_from(model, path, present)
     for step in range(1, steps[1] + 1):
         state = simulator.step(state).state
         if step >= steps[0]:
@@ -76,11 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = LearnedModel.load(given.model)
-    paths = load_data(
-        find_data(given.data),
-        atoms_per_bead=model.description.atoms_per_bead,
-        partition_seed=model.description.partition_seed,
-    )
+    paths = load_paths(model, given.data)
     roles = [ParticleSpecies.of_beads(path.cg.system, path.cg.mapping).by_role() for path in paths]
     truth = [
         order(own, iter(path.positions.astype(np.float64)), box_of(path))

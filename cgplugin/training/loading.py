@@ -3,6 +3,7 @@
 import multiprocessing
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from .dataset import Batch, Request, WindowDataset
+
+SEMAPHORES = Path("/dev/shm")  # noqa: S108 - where Linux has those that processes share; batches take nothing of it
 
 
 def loader(dataset: WindowDataset, sampler: Sampler[list[Request]], num_workers: int = 0) -> DataLoader[Batch]:
@@ -59,5 +62,5 @@ def _as_arrays(batch: Any) -> Any:
 
 
 def workers_allowed() -> bool:
-    """Whether a process beside this one may make its batches: forked, and a child of no daemon."""
-    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+    """Whether a process beside this one may make its batches: forked, a child of no daemon, with a place for its semaphores."""
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon and SEMAPHORES.is_dir()

@@ -97,7 +97,7 @@ class _Batch:
         """All that its results depend on."""
         model = self.model if isinstance(self.model, str) else self.model.source
         return {
-            "model": file_digest(Path(model)),
+            "model": file_digest(model),
             "compiled": self.compiled,
             "settings": asdict(self.settings),
             "start": self.start,

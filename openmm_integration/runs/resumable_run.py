@@ -207,7 +207,7 @@ class ResumableRun:
     def _identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with the one that it continues."""
         return {
-            "model": file_digest(Path(self.model.source)),
+            "model": file_digest(self.model.source),
             "compiled": self.model.compiled,
             "seed": self.settings.seed,
             "report_interval": self.settings.report_interval,

@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
 
     model = LearnedModel.load(options.model)
-    # the first frames come from a short OpenMM run of the fine system
+    # the first frames come from a short OpenMM run of the fine system, which any structure can be given
     simulation = learned_simulation(model, options.structure, seed=1)
     cg = simulation.integrator.cg
     write_pdb(f"{options.out}.pdb", simulation.topology, cg.start_frames[-1])

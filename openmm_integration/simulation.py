@@ -20,13 +20,7 @@ from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.lammps_files import LammpsConventions
 from cgplugin.systems.structure_files import Structure, load_structure
 from openmm_integration.runs.coarse_files import write_beads
-from openmm_integration.runs.start_frames import (
-    from_trajectory,
-    openmm_system_beside,
-    to_beads,
-    warm_up,
-    warm_up_system,
-)
+from openmm_integration.runs.start_frames import StartFrom, from_structures, from_trajectory
 
 from .cg_system import CoarseSystem
 from .integrator import LearnedIntegrator
@@ -34,8 +28,6 @@ from .platforms import check_threads, choose_platform
 from .reporters.part_reporter import PartReporter
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cgplugin.coarse_graining.coarsening import CoarseGraining
 
 StructureLike = str | os.PathLike[str] | Structure
@@ -106,7 +98,7 @@ def learned_simulation(
     *,
     seed: int = 0,
     replicas: int = 1,
-    start: FineTrajectory | None = None,
+    start: FineTrajectory | StartFrom = "auto",
     force_field: BeadSpringForceField | None = None,
     platform: str | None = None,
     threads: int | None = None,
@@ -116,7 +108,7 @@ def learned_simulation(
 ) -> LearnedSimulation:
     """Make a simulation that a trained model advances.
 
-    Where only a structure is given, the ``n_history + 1`` frames that the model starts from are made by a short OpenMM run.
+    The model starts from ``n_history + 1`` frames. Where only a structure is given, they are made from it: see ``start``.
 
     Parameters
     ----------
@@ -128,8 +120,11 @@ def learned_simulation(
         Of start velocities and noise.
     replicas : int
         Independent runs of each structure.
-    start : FineTrajectory, optional
-        Its first frames start the simulation (of a single structure); see `cgplugin.systems.structure_files.open_trajectory`.
+    start : str or FineTrajectory
+        ``structure``: learned steps from rest, which needs no MD and no force field, but a structure in equilibrium. ``md``: a
+        short OpenMM run, which relaxes the structure where needed. ``auto``: the first where a box of bead-spring molecules is
+        in equilibrium already, the second elsewhere. A trajectory: its first frames (of a single structure); see
+        `cgplugin.systems.structure_files.open_trajectory`.
     force_field : BeadSpringForceField, optional
         For the short run, where neither the structure nor the model knows one.
     platform : str, optional
@@ -262,7 +257,7 @@ def prepare(
     *,
     seed: int = 0,
     replicas: int = 1,
-    start: FineTrajectory | None = None,
+    start: FineTrajectory | StartFrom = "auto",
     force_field: BeadSpringForceField | None = None,
     platform: str | None = None,
     threads: int | None = None,
@@ -273,27 +268,24 @@ def prepare(
     """
     if replicas < 1:
         raise UserError(f"replicas is {replicas}, expected at least 1")
-    if start is not None and len(structures) != 1:
+    if not isinstance(start, str) and len(structures) != 1:
         raise UserError("a trajectory to start from belongs to a single structure")
     structures = [checked_structure(model, structure) for structure in structures]
     mappings = [model.coarsen(structure.system) for structure in structures]
     parts: list[CoarseGraining] = [cg for cg in mappings for _ in range(replicas)]
     each = [structure for structure in structures for _ in range(replicas)]
-    frames: list[NDArray[np.float64]]
-    own = [openmm_system_beside(structure) for structure in each]
-    if start is not None:
-        frames = [from_trajectory(model, mappings[0], start)] * replicas
-    elif all(item is None for item in own):
-        fine = warm_up(model, each, seed=seed, force_field=force_field, platform=platform, threads=threads)
-        frames = [to_beads(cg, structure, f) for cg, structure, f in zip(parts, each, fine, strict=True)]
+    if isinstance(start, str):
+        frames = from_structures(
+            model,
+            parts,
+            each,
+            start=start,
+            seed=seed,
+            force_field=force_field,
+            platform=platform,
+            threads=threads,
+        )
     else:
-        frames = []
-        for n, (cg, structure, described) in enumerate(zip(parts, each, own, strict=True)):
-            if described is None:
-                raise UserError(f"{structure.source}: has no system.xml beside it, as the other structures have")
-            fine_frames = warm_up_system(
-                model, structure, *described, seed=seed + n, platform=platform, threads=threads
-            )
-            frames.append(to_beads(cg, structure, fine_frames))
+        frames = [from_trajectory(model, mappings[0], start)] * replicas
     boxes = [structure.box_vectors for structure in each if structure.box_vectors is not None]
     return CoarseSystem(tuple(parts), np.stack(boxes) if boxes else None, np.concatenate(frames, axis=1))

@@ -1,9 +1,12 @@
 """Options of the commands that read systems and trajectories."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from cgplugin.systems.structure_files import Structure
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,3 +38,23 @@ def conventions_from(lammps_units: str | None, md_time_step: float | None, force
     return LammpsConventions(
         lammps_units, md_time_step, None if force_field is None else force_fields.find(force_field)
     )
+
+
+STARTS = ("auto", "md", "structure")
+"""What `start_option` takes beside a trajectory."""
+
+start_option = click.option(
+    "--start",
+    default="auto",
+    show_default=True,
+    metavar="[auto|md|structure|TRAJECTORY]",
+    help="First frames: by a short OpenMM run (md), by learned steps from the structure at rest (structure; auto: where it is "
+    "a box of bead-spring molecules in equilibrium), or the first ones of a trajectory of a single structure.",
+)
+
+
+def start_from(start: str, structure: "Structure", conventions: Any) -> Any:
+    """What `openmm_integration.simulation.learned_simulation` takes, from `start_option`."""
+    from cgplugin.systems.structure_files import open_trajectory
+
+    return start if start in STARTS else open_trajectory(start, structure, conventions)

@@ -1,7 +1,7 @@
 """``cgplugin evaluate``: a learned simulation against reference MD."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 @click.option("--baseline", "baseline_files", multiple=True, metavar="FILE", help="What 'cgplugin baseline' wrote.")
 @click.option(
     "--start",
-    type=click.Choice(["md", "reference"]),
-    default="md",
+    type=click.Choice(["auto", "md", "structure", "reference"]),
+    default="auto",
     show_default=True,
-    help="First frames: from a short OpenMM run, or those of the reference.",
+    help="First frames: by a short OpenMM run, by learned steps from the structure at rest (auto: where it is a box of "
+    "bead-spring molecules in equilibrium), or those of the reference.",
 )
 @click.option(
     "--short",
@@ -88,7 +89,7 @@ def command(
     replicas: int,
     seed: int,
     baseline_files: tuple[str, ...],
-    start: str,
+    start: Any,
     short: str | None,
     md_cost: float | None,
     report_interval: int | None,
@@ -176,7 +177,7 @@ def command(
             references,
             folder,
             settings,
-            start="reference" if start == "reference" else "md",
+            start=start,
             refinement=refined,
             platform=platform,
             device=device,

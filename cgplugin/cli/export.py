@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .data_options import conventions_from, lammps_options
+from .data_options import conventions_from, lammps_options, start_from, start_option
 from .options import config_option, refinement_from, refinement_options
 
 
@@ -21,7 +21,7 @@ from .options import config_option, refinement_from, refinement_options
     help="python: OpenMM's PythonForce; torch: openmm-torch, which runs without Python.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of start velocities and noise, from 1.")
-@click.option("--start", type=click.Path(), help="Trajectory whose first frames start the simulation.")
+@start_option
 @refinement_options
 @lammps_options
 @config_option
@@ -31,7 +31,7 @@ def command(
     out: Path,
     engine: Any,
     seed: int,
-    start: str | None,
+    start: str,
     refinement_levels: int | None,
     refinement_steps: int | None,
     refinement_sampler: str | None,
@@ -46,7 +46,7 @@ def command(
     from dataclasses import replace
 
     from cgplugin.learned.learned_model import LearnedModel
-    from cgplugin.systems.structure_files import load_structure, open_trajectory
+    from cgplugin.systems.structure_files import load_structure
     from openmm_integration.export import export_simulation
     from openmm_integration.simulation import prepare
 
@@ -57,8 +57,7 @@ def command(
     if given is None:
         conventions = replace(conventions, force_field=learned.force_field)
     loaded = load_structure(structure, conventions)
-    first_frames = None if start is None else open_trajectory(start, loaded, conventions)
-    cg = prepare(learned, [loaded], seed=seed, start=first_frames, force_field=given)
+    cg = prepare(learned, [loaded], seed=seed, start=start_from(start, loaded, conventions), force_field=given)
     exported = export_simulation(learned, cg, engine=engine, seed=seed, refinement=refinement)
     exported.save(out)
     click.echo(f"{out}: system.xml, integrator.xml, state.xml, topology.pdb, step.pt")

@@ -1,7 +1,7 @@
 """``cgplugin screen``: rank candidates by a property, from their structure alone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,7 +57,15 @@ class _Property(click.Choice):
 @click.option("--skip-bad", is_flag=True, help="Leave out candidates that cannot be simulated, instead of giving up.")
 @click.option("--resume", is_flag=True, help="Go on with the screening in --out, extend it, or rank it anew.")
 @click.option("--checkpoint-interval", type=int, default=500, show_default=True, help="Learned steps between them.")
-@click.option("--force-field", help="For the short MD at the start, where neither structure nor model knows one.")
+@click.option(
+    "--start",
+    type=click.Choice(["auto", "md", "structure"]),
+    default="auto",
+    show_default=True,
+    help="First frames: by a short OpenMM run, or by learned steps from the structure at rest; auto: the latter where it is a "
+    "box of bead-spring molecules in equilibrium.",
+)
+@click.option("--force-field", help="Of the MD at the start, where neither structure nor model knows one.")
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
 @click.option("--platform", help="OpenMM platform of the short MD; by default the fastest that works here.")
 @click.option("--workers", type=int, help="Processes that work on batches side by side; by default one per core.")
@@ -81,6 +89,7 @@ def command(
     skip_bad: bool,
     resume: bool,
     checkpoint_interval: int,
+    start: Any,
     force_field: str | None,
     lammps_units: str | None,
     platform: str | None,
@@ -93,8 +102,8 @@ def command(
     """Rank each CANDIDATE by a property that the trained MODEL predicts, with its uncertainty.
 
     CANDIDATE is a structure as "cgplugin simulate" takes it (LAMMPS data file, PDB file with system.json beside it, or a folder
-    that holds one), or a YAML or JSON file as "cgplugin generate" takes it, whose polymers are built. From the structure
-    a short MD gives the first frames; a learned simulation does the rest, many candidates in a batch.
+    that holds one), or a YAML or JSON file as "cgplugin generate" takes it, whose polymers are built. A learned
+    simulation starts from each, many candidates in a batch; a short MD relaxes those that need it.
 
     Written to --out: ranking.csv, ranking.json (all properties, and what each candidate cost) and ranking.png. A
     candidate whose run left the physical region, or whose property is not known, is listed apart and has no rank.
@@ -111,7 +120,9 @@ def command(
         time = parse_time(duration, learned.units)
     else:
         time = DEFAULT_TIME_LJ if learned.units == "lj" else DEFAULT_STEPS * learned.time_step
-    settings = ScreenSettings(max(1, round(time / learned.time_step)), replicas, batch, seed, checkpoint_interval)
+    settings = ScreenSettings(
+        max(1, round(time / learned.time_step)), replicas, batch, seed, checkpoint_interval, start
+    )
     left_out = None
     if discard is not None:
         left_out = 0.0 if _is_zero(discard) else parse_time(discard, learned.units)

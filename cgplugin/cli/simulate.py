@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .data_options import conventions_from
+from .data_options import conventions_from, start_from, start_option
 from .options import (
     compile_option,
     config_option,
@@ -32,8 +32,8 @@ ONE_THREAD_LIMIT = 2000
 @click.option("--report-interval", type=int, default=10, show_default=True, help="Learned steps between frames.")
 @click.option("--checkpoint-interval", type=int, help="Learned steps between checkpoints. [about 500]")
 @click.option("--wrap", is_flag=True, help="Write molecules wrapped into the box, for pictures.")
-@click.option("--start", type=click.Path(), help="Trajectory whose first frames start the simulation (one structure).")
-@click.option("--force-field", help="For the first frames' short MD, where neither structure nor model knows one.")
+@start_option
+@click.option("--force-field", help="Of the MD at the start, where neither structure nor model knows one.")
 @click.option("--md-time-step", type=float, help="MD time step of LAMMPS dumps, in the unit of their style.")
 @click.option("--lammps-units", type=click.Choice(["lj", "real", "metal", "si"]), help="Unit style of LAMMPS files.")
 @refinement_options
@@ -57,7 +57,7 @@ def command(
     report_interval: int,
     checkpoint_interval: int | None,
     wrap: bool,
-    start: str | None,
+    start: str,
     force_field: str | None,
     refinement_levels: int | None,
     refinement_steps: int | None,
@@ -81,7 +81,7 @@ def command(
 
     from cgplugin.errors import UserError
     from cgplugin.learned.learned_model import LearnedModel
-    from cgplugin.systems.structure_files import load_structure, open_trajectory
+    from cgplugin.systems.structure_files import load_structure
     from cgplugin.units import parse_time
     from openmm_integration.runs.resumable_run import ResumableRun, RunSettings, replica_folders
     from openmm_integration.simulation import learned_simulation
@@ -108,13 +108,12 @@ def command(
     loaded = [load_structure(path, conventions) for path in structures]
     names = [structure.system.name for structure in loaded]
     replica_folders(out, names, replicas)
-    first_frames = open_trajectory(start, loaded[0], conventions) if start is not None else None
     simulation = learned_simulation(
         learned,
         loaded,
         seed=seed,
         replicas=replicas,
-        start=first_frames,
+        start=start_from(start, loaded[0], conventions),
         force_field=given,
         platform=platform,
         threads=threads,

@@ -26,9 +26,9 @@ from openmm_integration.simulation import learned_simulation
 
 from .batches import model_of_worker, seed_of_batch
 from .resumable_run import ResumableRun, RunSettings
-from .start_frames import from_trajectory
+from .start_frames import StartFrom, from_trajectory
 
-Start = Literal["md", "reference"]
+Start = StartFrom | Literal["reference"]
 
 RESULTS_FILE = "reference_runs.json"
 """Of a batch: where its systems are, which have none, and what they took."""
@@ -121,7 +121,7 @@ def simulate_references(
     out: Path,
     settings: RunSettings,
     *,
-    start: Start = "md",
+    start: Start = "auto",
     refinement: Refinement | None = None,
     platform: str | None = None,
     device: str = "cpu",
@@ -147,7 +147,8 @@ def simulate_references(
     out : Path
     settings : RunSettings
     start : str
-        ``md``: first frames from a short OpenMM run, as for a new system. ``reference``: the first frames of the reference.
+        ``reference``: the first frames of the reference. Others: from the structure, as for a new system; see
+        `openmm_integration.simulation.learned_simulation`.
     refinement : Refinement, optional
         By default what the model says.
     platform : str, optional
@@ -289,6 +290,7 @@ def _run(model: LearnedModel, references: Sequence[Reference], batch: _Batch, fo
         _from_references(model, references, settings.replicas) if from_reference else structures,
         seed=settings.seed,
         replicas=1 if from_reference else settings.replicas,
+        start="auto" if batch.start == "reference" else batch.start,
         platform=batch.platform,
         threads=batch.threads,
         refinement=batch.refinement,
@@ -317,5 +319,5 @@ def _from_references(model: LearnedModel, references: Sequence[Reference], repli
 def _start_trajectory(reference: Reference) -> FineTrajectory:
     """The trajectory with the shortest interval; the longest is often recorded too rarely."""
     if not reference.trajectories:
-        raise UserError(f"{reference.path}: has no trajectory to start from: use --start md")
+        raise UserError(f"{reference.path}: has no trajectory to start from: use another --start")
     return min(reference.trajectories, key=lambda item: item.interval)

@@ -30,6 +30,7 @@ from openmm_integration.simulation import learned_simulation
 from .batches import model_of_worker, seed_of_batch
 from .candidates import digest
 from .resumable_run import ResumableRun, RunSettings, replica_folders
+from .start_frames import StartFrom
 
 RECORD_FILE = "screen.json"
 DEFAULT_TIME_LJ = 25_000.0
@@ -57,6 +58,8 @@ class ScreenSettings:
     seed : int
     checkpoint_interval : int
         Learned steps between checkpoints.
+    start : str
+        What makes the first frames; see `openmm_integration.simulation.learned_simulation`.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class ScreenSettings:
     batch: int = 100
     seed: int = 0
     checkpoint_interval: int = 500
+    start: StartFrom = "auto"
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -266,6 +270,7 @@ def _claim(
         "replicas": settings.replicas,
         "batch": settings.batch,
         "seed": settings.seed,
+        "start": settings.start,
         "candidates": {structure.system.name: digest(structure) for structure in candidates},
     }
     record = out / RECORD_FILE
@@ -274,8 +279,8 @@ def _claim(
         return
     if not resume:
         raise UserError(f"{out}: holds a screening already: use --resume to go on, or another folder")
-    # there were no compiled networks when the first screenings were made
-    earlier = {"compiled": False, **read_json(record)}
+    # there was no choice when the first screenings were made
+    earlier = {"compiled": False, "start": "auto", **read_json(record)}
     changed = [key for key in described if key != "candidates" and earlier.get(key) != described[key]]
     if changed:
         raise UserError(f"{out}: holds a screening that differs in {', '.join(changed)}: use another folder")
@@ -333,6 +338,7 @@ def _try_to_simulate(
             structures,
             seed=run_settings.seed,
             replicas=run_settings.replicas,
+            start=batch.settings.start,
             force_field=batch.force_field,
             platform=batch.platform,
             threads=batch.threads,

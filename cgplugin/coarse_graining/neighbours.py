@@ -15,8 +15,8 @@ from .verlet_list import VerletList, check_cutoff, lattice_shift, squared_length
 ALL_PAIRS_LIMIT = 128
 """Up to this many beads, all pairs of a system are tried: cheaper than building cells, and many systems are tried at once."""
 
-WITHIN_CUTOFF, BONDED, NEXT_NEAREST = 0, 1, 2
-"""Edge kinds; see `cgplugin.networks.dynamics.DynamicsGNN`."""
+WITHIN_CUTOFF, BONDED, NEXT_NEAREST, BETWEEN_IONS = 0, 1, 2, 3
+"""Edge kinds; see `cgplugin.networks.dynamics.DynamicsGNN`, and of the last `cgplugin.networks.score.ScoreGNN`."""
 
 
 class Edges(NamedTuple):
@@ -48,12 +48,15 @@ class BeadGraph:
     bonded_kinds : Tensor, shape (n,)
     others : Tensor, shape (2, m)
         All other pairs i < j, where the system is small; empty otherwise.
+    ions : Tensor of bool, shape (n_beads,)
+        Beads that are a molecule of their own.
     """
 
     n_beads: int
     bonded: Tensor = field(repr=False)
     bonded_kinds: Tensor = field(repr=False)
     others: Tensor = field(repr=False)
+    ions: Tensor = field(repr=False)
 
     @classmethod
     def of(cls, cg: CoarseGraining) -> "BeadGraph":
@@ -72,7 +75,8 @@ class BeadGraph:
             free = np.triu(np.ones((n, n), dtype=bool), k=1)
             free[bonded[0], bonded[1]] = False
             others = np.array(free.nonzero(), dtype=np.int64)
-        return cls(n, torch.from_numpy(bonded), torch.from_numpy(kinds), torch.from_numpy(others))
+        ions = (np.bincount(cg.molecules) == 1)[cg.molecules]
+        return cls(n, *(torch.from_numpy(array) for array in (bonded, kinds, others, ions)))
 
     @property
     def is_small(self) -> bool:
@@ -84,7 +88,13 @@ class BeadGraph:
         i, j = self.bonded.numpy()
         return VerletList(self.n_beads, cutoff, box_vectors, np.sort((i * self.n_beads + j)[i < j]), skin)
 
-    def edges_of_frames(self, positions: Tensor, cutoff: float, box_vectors: Tensor | None = None) -> Edges:
+    def edges_of_frames(
+        self,
+        positions: Tensor,
+        cutoff: float,
+        box_vectors: Tensor | None = None,
+        ion_cutoff: float | None = None,
+    ) -> Edges:
         """Edges of many configurations of a small system, as one graph.
 
         Parameters
@@ -95,6 +105,8 @@ class BeadGraph:
             nm.
         box_vectors : Tensor of float64, shape (n_frames, 3, 3), optional
             nm, rows.
+        ion_cutoff : float, optional
+            Of pairs of ions, nm; if given, their edges are of kind `BETWEEN_IONS`.
 
         Raises
         ------
@@ -103,17 +115,18 @@ class BeadGraph:
         """
         boxes = None
         if box_vectors is not None:
-            check_cutoff(cutoff, box_vectors.numpy())
+            check_cutoff(max(cutoff, ion_cutoff or 0.0), box_vectors.numpy())
             boxes = list(box_vectors)
-        candidates = _AllPairs.of([self] * len(positions), boxes)
-        return candidates.edges(positions.reshape(-1, 3), cutoff)
+        candidates = _AllPairs.of([self] * len(positions), cutoff, boxes, ion_cutoff)
+        return candidates.edges(positions.reshape(-1, 3))
 
     def edges(
         self,
         positions: Tensor,
         cutoff: float,
         box_vectors: Tensor | None = None,
-        neighbours: VerletList | None = None,
+        neighbours: "NeighbourLists | None" = None,
+        ion_cutoff: float | None = None,
     ) -> Edges:
         """Edges of one configuration.
 
@@ -125,8 +138,10 @@ class BeadGraph:
             nm.
         box_vectors : Tensor of float64, shape (3, 3), optional
             nm, rows.
-        neighbours : VerletList, optional
-            To go on with, of a system that is not small; see `verlet_list`.
+        neighbours : NeighbourLists, optional
+            To go on with, of a system that is not small, with the same cutoffs.
+        ion_cutoff : float, optional
+            See `edges_of_frames`.
 
         Raises
         ------
@@ -135,17 +150,68 @@ class BeadGraph:
         """
         if self.is_small:
             boxes = None if box_vectors is None else box_vectors.unsqueeze(0)
-            return self.edges_of_frames(positions.unsqueeze(0), cutoff, boxes)
+            return self.edges_of_frames(positions.unsqueeze(0), cutoff, boxes, ion_cutoff)
         if neighbours is None:
             # a single configuration: no bead moves after it
-            neighbours = self.verlet_list(cutoff, box_vectors, skin=0.0)
-        pairs, separations = neighbours.find(positions)
+            neighbours = NeighbourLists(self, cutoff, box_vectors, ion_cutoff, skin=0.0)
+        pairs, separations, kinds = neighbours.find(positions)
         separations = separations.to(torch.float32)
         bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
         return Edges(
             torch.cat([self.bonded, pairs, pairs.flip(0)], dim=1),
             torch.cat([bonded.to(torch.float32), separations, -separations]),
-            torch.cat([self.bonded_kinds, torch.full((2 * pairs.shape[1],), WITHIN_CUTOFF)]),
+            torch.cat([self.bonded_kinds, kinds, kinds]),
+        )
+
+
+class NeighbourLists:
+    """Neighbour lists of a system that is not small: of all its beads, and of its ions where they have a cutoff of their own.
+
+    Parameters
+    ----------
+    graph : BeadGraph
+    cutoff : float
+        nm.
+    box_vectors : Tensor of float64, shape (3, 3), optional
+        nm, rows.
+    ion_cutoff : float, optional
+        nm.
+    skin : float, optional
+        nm; see `VerletList`.
+
+    Raises
+    ------
+    UserError
+        If a cutoff exceeds half the smallest height of the box.
+    """
+
+    def __init__(
+        self,
+        graph: BeadGraph,
+        cutoff: float,
+        box_vectors: Tensor | None = None,
+        ion_cutoff: float | None = None,
+        skin: float | None = None,
+    ) -> None:
+        self._all = graph.verlet_list(cutoff, box_vectors, skin)
+        self._are_ions = graph.ions
+        self._ions = graph.ions.nonzero().squeeze(1)
+        self._between_ions = (
+            None if ion_cutoff is None else VerletList(len(self._ions), ion_cutoff, box_vectors, skin=skin)
+        )
+
+    def find(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pairs (2, n_pairs), separations (n_pairs, 3) and kinds (n_pairs,); see `VerletList.find`."""
+        pairs, separations = self._all.find(positions)
+        kinds = torch.full((pairs.shape[1],), WITHIN_CUTOFF)
+        if self._between_ions is None or len(self._ions) < 2:
+            return pairs, separations, kinds
+        others = (~(self._are_ions[pairs[0]] & self._are_ions[pairs[1]])).nonzero().squeeze(1)
+        of_ions, between = self._between_ions.find(positions.index_select(0, self._ions))
+        return (
+            torch.cat([pairs.index_select(1, others), self._ions[of_ions]], dim=1),
+            torch.cat([separations.index_select(0, others), between]),
+            torch.cat([kinds.index_select(0, others), torch.full((len(between),), BETWEEN_IONS)]),
         )
 
 
@@ -165,6 +231,10 @@ class _AllPairs:
         Free pairs that are not close along the bonds.
     boxes : _Boxes or None
         Of the free pairs.
+    squared_cutoffs : Tensor, shape (m,) or ()
+        Of the free pairs.
+    free_kinds : Tensor, shape (m,)
+        Of the edges that they may be.
     """
 
     bonded: Tensor
@@ -172,9 +242,17 @@ class _AllPairs:
     free: Tensor
     n_others: int
     boxes: "_Boxes | None"
+    squared_cutoffs: Tensor
+    free_kinds: Tensor
 
     @classmethod
-    def of(cls, graphs: Sequence[BeadGraph], box_vectors: Sequence[Tensor] | None = None) -> "_AllPairs":
+    def of(
+        cls,
+        graphs: Sequence[BeadGraph],
+        cutoff: float,
+        box_vectors: Sequence[Tensor] | None = None,
+        ion_cutoff: float | None = None,
+    ) -> "_AllPairs":
         """Candidates of systems whose beads follow each other, each in its own box or all without."""
         offsets = np.cumsum([0, *(graph.n_beads for graph in graphs[:-1])]).tolist()
         shifted = list(zip(graphs, offsets, strict=True))
@@ -182,32 +260,40 @@ class _AllPairs:
         others = torch.cat([graph.others + offset for graph, offset in shifted], dim=1)
         kinds = torch.cat([graph.bonded_kinds for graph in graphs])
         n_others = others.shape[1]
-        if box_vectors is None:
-            return cls(bonded, kinds, others, n_others, None)
-        again = bonded[:, bonded[0] < bonded[1]]
-        systems = torch.arange(len(graphs)).repeat_interleave(torch.tensor([graph.n_beads for graph in graphs]))
-        free = torch.cat([others, again], dim=1)
-        return cls(bonded, kinds, free, n_others, _Boxes.of(box_vectors, systems[free[0]]))
+        free, boxes = others, None
+        if box_vectors is not None:
+            again = bonded[:, bonded[0] < bonded[1]]
+            systems = torch.arange(len(graphs)).repeat_interleave(torch.tensor([graph.n_beads for graph in graphs]))
+            free = torch.cat([others, again], dim=1)
+            boxes = _Boxes.of(box_vectors, systems[free[0]])
+        squared = torch.tensor(cutoff**2, dtype=torch.float64)
+        free_kinds = torch.full((free.shape[1],), WITHIN_CUTOFF)
+        if ion_cutoff is not None:
+            ions = torch.cat([graph.ions for graph in graphs])
+            between = ions[free[0]] & ions[free[1]]
+            squared = torch.where(between, ion_cutoff**2, squared)
+            free_kinds[between] = BETWEEN_IONS
+        return cls(bonded, kinds, free, n_others, boxes, squared, free_kinds)
 
-    def edges(self, positions: Tensor, cutoff: float) -> Edges:
+    def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined systems at positions (n_beads, 3), float64, nm."""
         separations = positions.index_select(0, self.free[1]) - positions.index_select(0, self.free[0])
         if self.boxes is None:
-            near = squared_length(separations) < cutoff**2
+            near = squared_length(separations) < self.squared_cutoffs
         else:
             images = self.boxes.nearest_images(separations)
             separations -= self.boxes.shifts(images)
-            near = squared_length(separations) < cutoff**2
+            near = squared_length(separations) < self.squared_cutoffs
             near[self.n_others :] &= images[self.n_others :].any(dim=-1)
         keep = near.nonzero().squeeze(1)
         pairs = self.free.index_select(1, keep)
         separations = separations.index_select(0, keep).to(torch.float32)
         bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
-        within = torch.full((2 * pairs.shape[1],), WITHIN_CUTOFF)
+        kinds = self.free_kinds.index_select(0, keep)
         return Edges(
             torch.cat([self.bonded, pairs, pairs.flip(0)], dim=1),
             torch.cat([bonded.to(torch.float32), separations, -separations]),
-            torch.cat([self.bonded_kinds, within]),
+            torch.cat([self.bonded_kinds, kinds, kinds]),
         )
 
 
@@ -273,34 +359,42 @@ class BatchedGraph:
         nm.
     box_vectors : sequence of (Tensor of float64, shape (3, 3), or None), optional
         Box of each system, nm.
+    ion_cutoff : float, optional
+        Of pairs of ions, nm; if given, their edges are of kind `BETWEEN_IONS`.
 
     Raises
     ------
     UserError
-        If the cutoff exceeds half the smallest height of a box.
+        If a cutoff exceeds half the smallest height of a box.
     """
 
     def __init__(
-        self, graphs: Sequence[BeadGraph], cutoff: float, box_vectors: Sequence[Tensor | None] | None = None
+        self,
+        graphs: Sequence[BeadGraph],
+        cutoff: float,
+        box_vectors: Sequence[Tensor | None] | None = None,
+        ion_cutoff: float | None = None,
     ) -> None:
         self.graphs = list(graphs)
-        self.cutoff = cutoff
+        self.cutoff, self.ion_cutoff = cutoff, ion_cutoff
         self.boxes = list(box_vectors) if box_vectors is not None else [None] * len(self.graphs)
         self.sizes = [graph.n_beads for graph in self.graphs]
         for box in self.boxes:
             if box is not None:
-                check_cutoff(cutoff, box.numpy())
+                check_cutoff(max(cutoff, ion_cutoff or 0.0), box.numpy())
         boxed = [box for box in self.boxes if box is not None]
         together = all(graph.is_small for graph in self.graphs) and len(boxed) in (0, len(self.boxes))
-        self._candidates = _AllPairs.of(self.graphs, boxed or None) if together else None
+        self._candidates = _AllPairs.of(self.graphs, cutoff, boxed or None, ion_cutoff) if together else None
         self._lists = [
-            None if graph.is_small else graph.verlet_list(cutoff, box)
+            None if graph.is_small else NeighbourLists(graph, cutoff, box, ion_cutoff)
             for graph, box in zip(self.graphs, self.boxes, strict=True)
         ]
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined system; positions (n_beads in all, 3) in nm."""
         if self._candidates is not None:
-            return self._candidates.edges(positions, self.cutoff)
+            return self._candidates.edges(positions)
         own = zip(self.graphs, positions.split(self.sizes), self.boxes, self._lists, strict=True)
-        return join([graph.edges(x, self.cutoff, box, neighbours) for graph, x, box, neighbours in own], self.sizes)
+        return join(
+            [graph.edges(x, self.cutoff, box, lists, self.ion_cutoff) for graph, x, box, lists in own], self.sizes
+        )

@@ -36,7 +36,7 @@ def check_box_fits(model: LearnedModel, name: str, box_vectors: NDArray[np.float
         return
     check_box(box_vectors, name)
     try:
-        check_cutoff(max(model.description.cutoff, model.description.score_cutoff or 0.0), box_vectors)
+        check_cutoff(model.description.longest_cutoff, box_vectors)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 

@@ -43,6 +43,7 @@ class NetworkOptions:
     score_fading: int = _option(
         6, "Influence of the Score GNN's edges of length r fades out as (1 - (r / cutoff)^n)^2, with n this number."
     )
+    score_expected: bool = _option(True, "The Score GNN's edges know the separation of the two predicted means.")
     score_levels: int = _option(10, "Noise levels of the Score GNN, in geometric sequence,")
     score_max: float = _option(1.0, "from this one, in units of a bead's random displacement,")
     score_min: float = _option(0.05, "to this one.")
@@ -74,5 +75,6 @@ PAPER = {
     "noise": "diagonal",
     "prior": "none",
     "score_layers": 7,
+    "score_expected": False,
 }
 """Values of `NetworkOptions` for the networks of the paper."""

@@ -1,11 +1,16 @@
 """Score GNN: which way a tentative next configuration should move to become a likely one."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from .blocks import InteractionLayer, mlp
 from .dynamics import N_RADIAL, Prediction, Scales
 from .options import NetworkOptions
+
+EXPECTED_REACH = 1.7
+"""Radial basis functions on the expected separation of two beads reach this many times as far as those on their distance."""
 
 
 class ScoreGNN(nn.Module):
@@ -18,6 +23,8 @@ class ScoreGNN(nn.Module):
 
     Edges are those of the tentative configuration: what meets there need not have been close before. Their influence vanishes
     smoothly at the cutoff, as (1 - (r / cutoff)^n)^2; with a jump, the flow of the refinement would pile beads up there.
+    Ions, which attract each other from afar, may have a longer cutoff among themselves. With ``options.score_expected`` an edge
+    also knows the separation of the two predicted means: whether its beads were near each other before.
     Like the Dynamics GNN it is equivariant to rotations or takes plain vectors, as ``options.symmetry`` says.
 
     Parameters
@@ -26,20 +33,29 @@ class ScoreGNN(nn.Module):
         nm; spans the radial basis.
     options : NetworkOptions
     scales : Scales
+    ion_cutoff : float, optional
+        Of the edges between ions, kind 3, nm; where it is given, no others are between ions.
     """
 
     centres: Tensor
 
-    def __init__(self, cutoff: float, options: NetworkOptions, scales: Scales) -> None:
+    def __init__(self, cutoff: float, options: NetworkOptions, scales: Scales, ion_cutoff: float | None = None) -> None:
         super().__init__()
         hidden, depth, function = options.hidden, options.mlp_layers, options.activation
         self.equivariant = options.symmetry == "rotation"
         self.cutoff, self.radial_width = cutoff, cutoff / N_RADIAL
+        self.ion_cutoff = cutoff if ion_cutoff is None else ion_cutoff
+        self.expected, self.n_expected, self.expected_reach = options.score_expected, N_RADIAL, EXPECTED_REACH
+        # as fine as up to the cutoff, up to that of the ions
+        spacing = cutoff / (N_RADIAL - 1)
+        n_radial = max(N_RADIAL, math.ceil(self.ion_cutoff / spacing - 1e-9) + 1)
         self.half_fading = 0.5 * options.score_fading
         self.length, self.residual = scales.length, scales.residual
         n_node = hidden + 1 + (1 if self.equivariant else 3)
-        n_edge = N_RADIAL + (4 if self.equivariant else 3)
-        self.edge_kind = nn.Embedding(3, 8)
+        n_edge = n_radial + (4 if self.equivariant else 3)
+        if self.expected:
+            n_edge += N_RADIAL + (2 if self.equivariant else 3)
+        self.edge_kind = nn.Embedding(3 if ion_cutoff is None else 4, 8)
         self.node_encoder = mlp(n_node, hidden, hidden, depth, function)
         self.edge_encoder = mlp(n_edge + 8, hidden, hidden, depth, function)
         self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.score_layers)])
@@ -52,7 +68,7 @@ class ScoreGNN(nn.Module):
                 assert isinstance(last, nn.Linear)
                 last.weight.mul_(0.01)
                 last.bias.zero_()
-        self.register_buffer("centres", torch.linspace(0, cutoff, N_RADIAL))
+        self.register_buffer("centres", torch.arange(n_radial) * spacing)
 
     def forward(
         self,
@@ -104,9 +120,23 @@ class ScoreGNN(nn.Module):
         else:
             node_features = torch.cat([prediction.latents, log_level, deviation], dim=1)
             edge_features = torch.cat([radial, separations / self.length], dim=1)
+        if self.expected:
+            before = separations - self.residual * (deviation[receiver] - deviation[sender])
+            apart = (before.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
+            scaled = apart / self.expected_reach - self.centres[: self.n_expected]
+            expected = [torch.exp(-0.5 * (scaled / self.radial_width).square())]
+            if self.equivariant:
+                turned = (before * direction).sum(dim=1, keepdim=True) / (apart + 0.1 * self.length)
+                expected += [apart / self.length, turned]
+            else:
+                expected += [before / self.length]
+            edge_features = torch.cat([edge_features] + expected, dim=1)  # noqa: RUF005 - TorchScript
 
-        fading = (1 - (distance / self.cutoff).square().pow(self.half_fading)).clamp(min=0).square()
-        weights = torch.where(edge_kinds == 0, fading, torch.ones_like(fading)).unsqueeze(1)
+        between_ions = edge_kinds == 3
+        reach = torch.full_like(distance, self.cutoff).masked_fill(between_ions, self.ion_cutoff)
+        fading = (1 - (distance / reach).square().pow(self.half_fading)).clamp(min=0).square()
+        fades = between_ions | (edge_kinds == 0)
+        weights = torch.where(fades, fading, torch.ones_like(fading)).unsqueeze(1)
         nodes = self.node_encoder(node_features)
         edges = weights * self.edge_encoder(torch.cat([edge_features, self.edge_kind(edge_kinds)], dim=1))
         for layer in self.layers:

@@ -140,6 +140,8 @@ class WindowDataset(Dataset[Batch]):
         Noise levels of the Score GNN, nm; empty where there is none.
     score_cutoff : float, optional
         Of the Score GNN's edges, nm; by default ``cutoff``.
+    score_ion_cutoff : float, optional
+        Of those between ions, nm; by default they are like all others.
 
     Raises
     ------
@@ -158,11 +160,13 @@ class WindowDataset(Dataset[Batch]):
         augmentation: Augmentation = Augmentation(),
         levels: Sequence[float] = (),
         score_cutoff: float | None = None,
+        score_ion_cutoff: float | None = None,
     ) -> None:
         self.trajectories = list(trajectories)
         self.stride, self.n_history, self.cutoff, self.augmentation = stride, n_history, cutoff, augmentation
         self.levels = np.array(levels)
         self.score_cutoff = cutoff if score_cutoff is None else score_cutoff
+        self.score_ion_cutoff = score_ion_cutoff
         needed = (n_history + 1) * stride + 1
         for trajectory in self.trajectories:
             if trajectory.n_frames < needed:
@@ -206,7 +210,8 @@ class WindowDataset(Dataset[Batch]):
             sigma = random.choice(self.levels, size=n_windows)
             noise = sigma[:, None, None] * normal
             vectors |= {"change": target + noise, "normal": normal}
-            graphs.append(self._edges(request.system, windows[:, -1] + noise, future, self.score_cutoff))
+            noisy = windows[:, -1] + noise
+            graphs.append(self._edges(request.system, noisy, future, self.score_cutoff, self.score_ion_cutoff))
             level = torch.tensor(sigma.repeat(n_beads), dtype=torch.float32)
         if self.augmentation.rotate:
             turns = Rotation.random(n_windows, rng=random).as_matrix()
@@ -214,7 +219,9 @@ class WindowDataset(Dataset[Batch]):
             vectors = {name: np.einsum("wab,wnb->wna", turns, value) for name, value in vectors.items()}
             graphs = [_turned(edges, turns, n_beads) for edges in graphs]
         tensors = {name: torch.tensor(value.reshape(-1, 3), dtype=torch.float32) for name, value in vectors.items()}
-        noisy = NoisyTarget(tensors["change"], tensors["normal"], level, *graphs[1]) if len(self.levels) else None
+        target_of_score = (
+            NoisyTarget(tensors["change"], tensors["normal"], level, *graphs[1]) if len(self.levels) else None
+        )
         return Sample(
             request.system,
             n_windows,
@@ -222,16 +229,28 @@ class WindowDataset(Dataset[Batch]):
             tensors["target"],
             torch.tensor(trajectory.internal_rg2[future].reshape(-1), dtype=torch.float32),
             graphs[0],
-            noisy,
+            target_of_score,
         )
 
-    def _edges(self, system: int, positions: NDArray[np.float64], frames: NDArray[np.int64], cutoff: float) -> Edges:
+    def _edges(
+        self,
+        system: int,
+        positions: NDArray[np.float64],
+        frames: NDArray[np.int64],
+        cutoff: float,
+        ion_cutoff: float | None = None,
+    ) -> Edges:
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
         if graph.is_small:
             of_frames = None if boxes is None else torch.from_numpy(boxes[frames])
-            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames)
+            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames, ion_cutoff)
         parts = [
-            graph.edges(torch.from_numpy(own), cutoff, None if boxes is None else torch.from_numpy(boxes[frame]))
+            graph.edges(
+                torch.from_numpy(own),
+                cutoff,
+                None if boxes is None else torch.from_numpy(boxes[frame]),
+                ion_cutoff=ion_cutoff,
+            )
             for own, frame in zip(positions, frames, strict=True)
         ]
         return join(parts, [graph.n_beads] * len(parts))

@@ -9,7 +9,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from cgplugin.coarse_graining.neighbours import WITHIN_CUTOFF, BeadGraph
+from cgplugin.coarse_graining.neighbours import ALL_PAIRS_LIMIT, BETWEEN_IONS, WITHIN_CUTOFF, BeadGraph
 
 STENCIL = [cell for cell in itertools.product((-1, 0, 1), repeat=3) if cell >= (0, 0, 0)]
 """The own cell and one of each two opposite neighbours: every pair of cells once."""
@@ -149,27 +149,58 @@ class BeadEdges(nn.Module):
         nm.
     box_vectors : Tensor of float64, shape (3, 3), or None
         nm, rows.
+    ion_cutoff : float, optional
+        Of pairs of ions, nm; if given, their edges are of kind `BETWEEN_IONS`.
     """
 
     bonded: Tensor
     bonded_kinds: Tensor
+    are_ions: Tensor
+    ions: Tensor
 
-    def __init__(self, graph: BeadGraph, cutoff: float, box_vectors: Tensor | None) -> None:
+    def __init__(
+        self, graph: BeadGraph, cutoff: float, box_vectors: Tensor | None, ion_cutoff: float | None = None
+    ) -> None:
         super().__init__()
-        kind = AllPairs if graph.is_small else CellList
-        self.search = kind(graph, cutoff, box_vectors)
-        self.within_cutoff = WITHIN_CUTOFF
+        self.search = _search(graph, cutoff, box_vectors)
+        self.within_cutoff, self.between_ions = WITHIN_CUTOFF, BETWEEN_IONS
+        ions = graph.ions.nonzero().squeeze(1)
+        self.ions_apart = ion_cutoff is not None and len(ions) > 1
+        self.ion_search = _search(_without_bonds(len(ions)), ion_cutoff or cutoff, box_vectors)
+        self.register_buffer("are_ions", graph.ions)
+        self.register_buffer("ions", ions)
         self.register_buffer("bonded", graph.bonded)
         self.register_buffer("bonded_kinds", graph.bonded_kinds)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pairs, separations and kinds (see `cgplugin.coarse_graining.neighbours.Edges`) at positions (n_beads, 3), nm."""
         pairs, separations = self.search(positions)
+        kinds = torch.full_like(pairs[0], self.within_cutoff)
+        if self.ions_apart:
+            both = self.are_ions.index_select(0, pairs[0]) & self.are_ions.index_select(0, pairs[1])
+            others = (~both).nonzero().squeeze(1)
+            of_ions, between = self.ion_search(positions.index_select(0, self.ions))
+            own = torch.stack([self.ions.index_select(0, of_ions[0]), self.ions.index_select(0, of_ions[1])])
+            pairs = torch.cat([pairs.index_select(1, others), own], dim=1)
+            separations = torch.cat([separations.index_select(0, others), between])
+            kinds = torch.cat([kinds.index_select(0, others), torch.full_like(own[0], self.between_ions)])
         separations = separations.to(torch.float32)
         bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
-        kinds = torch.full((2 * pairs.size(1),), self.within_cutoff, dtype=torch.int64, device=pairs.device)
         return (
             torch.cat([self.bonded, pairs, pairs.flip(0)], dim=1),
             torch.cat([bonded.to(torch.float32), separations, -separations]),
-            torch.cat([self.bonded_kinds, kinds]),
+            torch.cat([self.bonded_kinds, kinds, kinds]),
         )
+
+
+def _search(graph: BeadGraph, cutoff: float, box_vectors: Tensor | None) -> AllPairs | CellList:
+    kind = AllPairs if graph.is_small else CellList
+    return kind(graph, cutoff, box_vectors)
+
+
+def _without_bonds(n_beads: int) -> BeadGraph:
+    """Graph of beads none of which are bonded."""
+    small = n_beads <= ALL_PAIRS_LIMIT
+    none = torch.empty(2, 0, dtype=torch.int64)
+    pairs = torch.triu_indices(n_beads, n_beads, 1) if small else none
+    return BeadGraph(n_beads, none, none[0], pairs, torch.ones(n_beads, dtype=torch.bool))

@@ -19,13 +19,14 @@ SCALES = Scales(3.0, 0.7, 0.7, 10.0, 2.0, 0.09, 0.95)
 N_HISTORY, CUTOFF = 2, 8.0
 
 
-def networks(**options: object) -> LearnedNetworks:
+def networks(score_ion_cutoff: float | None = None, **options: object) -> LearnedNetworks:
     torch.manual_seed(3)
     made = LearnedNetworks(
         n_atom_types=2,
         n_bond_types=1,
         n_history=N_HISTORY,
         cutoff=CUTOFF,
+        score_ion_cutoff=score_ion_cutoff,
         mean_atom_mass=1.0,
         options=NetworkOptions(**{"hidden": 16, "layers": 2, "embedding_hidden": 8, "embedding_layers": 2, **options}),
         scales=SCALES,
@@ -196,10 +197,10 @@ def test_score_of_a_pair_fades_out_at_the_cutoff() -> None:
     )
     change = torch.randn(2, 3, dtype=torch.float64)
 
-    def influence(score_fading: int, distance: float) -> float:
+    def influence(score_fading: int, distance: float, ion_cutoff: float | None = None) -> float:
         """Of a pair at this distance, against one beyond the cutoff."""
-        net = networks(score=True, score_layers=1, score_fading=score_fading)
-        pairs, kinds = torch.tensor([[0, 1], [1, 0]]), torch.zeros(2, dtype=torch.int64)
+        net = networks(score_ion_cutoff=ion_cutoff, score=True, score_layers=1, score_fading=score_fading)
+        pairs, kinds = torch.tensor([[0, 1], [1, 0]]), torch.full((2,), 3 if ion_cutoff else 0)
         near, beyond = (
             net.estimate_noise(
                 prediction,
@@ -215,6 +216,10 @@ def test_score_of_a_pair_fades_out_at_the_cutoff() -> None:
 
     for score_fading in (2, 6):
         assert influence(score_fading, (1 - 1e-4) * CUTOFF) < 1e-4 * influence(score_fading, 0.8 * CUTOFF)
+    # ions as far as their own cutoff
+    farther = 1.3 * CUTOFF
+    assert influence(6, (1 - 1e-4) * farther, farther) < 1e-4 * influence(6, CUTOFF, farther)
+    assert influence(6, 1.01 * CUTOFF) == 0
     # the higher, the farther a pair reaches
     assert influence(6, 0.8 * CUTOFF) > 2 * influence(2, 0.8 * CUTOFF)
 

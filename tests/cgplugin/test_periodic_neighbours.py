@@ -41,8 +41,13 @@ def configuration(cg: CoarseGraining, box: np.ndarray, random: np.random.Generat
     return x + random.integers(-3, 4, size=(int(cg.molecules.max()) + 1, 3))[cg.molecules] @ box
 
 
-def by_brute_force(cg: CoarseGraining, x: np.ndarray, box: np.ndarray) -> dict[Edge, tuple[int, np.ndarray]]:
+def by_brute_force(
+    cg: CoarseGraining, x: np.ndarray, box: np.ndarray, cutoff: float, ion_cutoff: float | None
+) -> dict[Edge, tuple[int, np.ndarray]]:
     """Kind and separation of every edge by sender, receiver and image, all images tried."""
+    alone = np.isin(np.arange(cg.n_beads), cg.bonds, invert=True)
+    between_ions = alone[:, None] & alone[None] & (ion_cutoff is not None)
+    reach = np.where(between_ions, ion_cutoff or 0.0, cutoff)
     n = cg.n_beads
     hops = np.zeros((n, n), dtype=int)
     hops[cg.bonds[:, 0], cg.bonds[:, 1]] = hops[cg.bonds[:, 1], cg.bonds[:, 0]] = 1
@@ -53,11 +58,12 @@ def by_brute_force(cg: CoarseGraining, x: np.ndarray, box: np.ndarray) -> dict[E
     for around in np.ndindex(5, 5, 5):
         image = np.array(around) - 2 - nearest
         r = x[:, None] - x[None] + image @ box
-        wanted = np.linalg.norm(r, axis=2) < CUTOFF
+        wanted = np.linalg.norm(r, axis=2) < reach
         direct = ~image.any(axis=2)
         wanted &= ~(direct & (hops > 0)) & ~np.eye(n, dtype=bool)
         for i, j in np.argwhere(wanted):
-            found[(int(j), int(i), hash(tuple(image[i, j])))] = (0, r[i, j])
+            kind = 3 if between_ions[i, j] else 0
+            found[(int(j), int(i), hash(tuple(image[i, j])))] = (kind, r[i, j])
     for i, j in np.argwhere(hops > 0):
         found[(int(j), int(i), hash((0, 0, 0)))] = (int(hops[i, j]), x[i] - x[j])
     return found
@@ -84,17 +90,20 @@ def assert_same(found: dict, expected: dict) -> None:
 
 
 @pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize(("cutoff", "ion_cutoff"), [(CUTOFF, None), (0.7 * CUTOFF, CUTOFF), (CUTOFF, 0.7 * CUTOFF)])
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), triclinic=st.booleans())
-def test_edges_are_those_of_brute_force(small: bool, seed: int, triclinic: bool) -> None:
+def test_edges_are_those_of_brute_force(
+    small: bool, cutoff: float, ion_cutoff: float | None, seed: int, triclinic: bool
+) -> None:
     random = np.random.default_rng(seed)
     box = random_box(random, triclinic)
     cg = solution(int(random.integers(0, 5)), int(random.integers(1, 15)))
     x = configuration(cg, box, random)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ALL_PAIRS_LIMIT", 128 if small else 0)
-        edges = BeadGraph.of(cg).edges(torch.tensor(x), CUTOFF, torch.tensor(box))
-    assert_same(by_image(edges, x, box), by_brute_force(cg, x, box))
+        edges = BeadGraph.of(cg).edges(torch.tensor(x), cutoff, torch.tensor(box), ion_cutoff=ion_cutoff)
+    assert_same(by_image(edges, x, box), by_brute_force(cg, x, box, cutoff, ion_cutoff))
 
 
 @pytest.mark.parametrize("small", [True, False])
@@ -159,7 +168,10 @@ def test_skin_pays_for_short_steps_only() -> None:
 
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("limit", [128, 30, 0])
-def test_batch_of_boxes_is_every_system_alone(alike: bool, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("cutoff", "ion_cutoff"), [(CUTOFF, None), (1.8, CUTOFF)])
+def test_batch_of_boxes_is_every_system_alone(
+    alike: bool, limit: int, cutoff: float, ion_cutoff: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "ALL_PAIRS_LIMIT", limit)
     random = np.random.default_rng(5)
     systems = [solution(2, 3), solution(4, 20), solution(0, 7)]
@@ -168,17 +180,17 @@ def test_batch_of_boxes_is_every_system_alone(alike: bool, limit: int, monkeypat
     x = [torch.tensor(configuration(cg, box, random)) for cg, box in zip(systems, boxes, strict=True)]
     tensors = [torch.tensor(box) for box in boxes]
     graphs = [BeadGraph.of(cg) for cg in systems]
-    batch = BatchedGraph(graphs, CUTOFF, tensors)
+    batch = BatchedGraph(graphs, cutoff, tensors, ion_cutoff)
     joined = batch.edges(torch.cat(x))
     offset = 0
     for graph, own, box in zip(graphs, x, tensors, strict=True):
-        alone = graph.edges(own, CUTOFF, box)
+        alone = graph.edges(own, cutoff, box, ion_cutoff=ion_cutoff)
         inside = (joined.pairs[0] >= offset) & (joined.pairs[0] < offset + graph.n_beads)
         part = Edges(joined.pairs[:, inside] - offset, joined.separations[inside], joined.kinds[inside])
         assert_same(by_image(part, own.numpy(), box.numpy()), by_image(alone, own.numpy(), box.numpy()))
         offset += graph.n_beads
     # and in the same order every time
-    again = BatchedGraph(graphs, CUTOFF, tensors).edges(torch.cat(x))
+    again = BatchedGraph(graphs, cutoff, tensors, ion_cutoff).edges(torch.cat(x))
     assert all(torch.equal(a, b) for a, b in zip(joined, again, strict=True))
 
 
@@ -229,5 +241,7 @@ def test_small_box_is_refused_before_anything_is_searched(limit: int, monkeypatc
     box = torch.tensor([[6.0, 0, 0], [3.0, 4.0, 0], [0, 0, 6.0]], dtype=torch.float64)
     with pytest.raises(UserError, match=r"cutoff of 2\.4 nm exceeds half of the smallest box height \(4 nm\)"):
         BatchedGraph([graph], CUTOFF, [box])
+    with pytest.raises(UserError, match=r"cutoff of 2\.4 nm exceeds half of the smallest box height \(4 nm\)"):
+        BatchedGraph([graph], 1.0, [box], CUTOFF)
     with pytest.raises(UserError, match="half of the smallest box height"):
         graph.edges(torch.zeros(graph.n_beads, 3, dtype=torch.float64), CUTOFF, box)

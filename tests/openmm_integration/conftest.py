@@ -38,4 +38,5 @@ def electrolytes() -> list[Structure]:
 def electrolyte_model(electrolytes: list[Structure], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.pt"
     options = NetworkOptions(hidden=8, layers=1, score=True, score_layers=1)
-    return random_model(path, [structure.system for structure in electrolytes], options=options)
+    systems = [structure.system for structure in electrolytes]
+    return random_model(path, systems, score_ion_cutoff=3.4, options=options)

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgplugin import MolecularSystem
 from cgplugin.coarse_graining.coarsening import coarsen
 from cgplugin.coarse_graining.neighbours import BeadGraph
 from cgplugin.learned import torchscript
-from openmm_integration.export.neighbour_search import AllPairs, CellList
+from openmm_integration.export.neighbour_search import AllPairs, BeadEdges, CellList
 from tests.conftest import chain
 
 CUTOFF = 1.0
@@ -83,3 +84,27 @@ def test_beads_in_one_place_and_far_apart_have_cells() -> None:
     positions = np.zeros((9, 3))
     positions[5:] = 1e6
     assert [row[:2] for row in found_by(CellList, positions, None)] == [row[:2] for row in one_by_one(positions, None)]
+
+
+@pytest.mark.parametrize("n_ions", [0, 1, 30, 200])
+@pytest.mark.parametrize("name", ["none", "triclinic"])
+def test_ions_with_a_cutoff_of_their_own(name: str, n_ions: int) -> None:
+    """The edges of `BeadGraph.edges`, of systems whose ions are few or many, among few or many chains."""
+    random = np.random.default_rng(2)
+    box = BOXES[name]
+    for n_chains in (5, 60):
+        bonds = np.arange(2 * n_chains).reshape(-1, 2)
+        n = 2 * n_chains + n_ions
+        cg = coarsen(MolecularSystem(("A",) * n, np.ones(n), bonds, ("b",) * n_chains), 1)
+        positions = torch.tensor(3 * random.random((n, 3)))
+        vectors = None if box is None else torch.tensor(box)
+        graph = BeadGraph.of(cg)
+        expected = graph.edges(positions, CUTOFF, vectors, ion_cutoff=1.35)
+        found = torchscript.compiled(BeadEdges(graph, CUTOFF, vectors, 1.35))(positions)
+
+        def rows(pairs: torch.Tensor, separations: torch.Tensor, kinds: torch.Tensor) -> np.ndarray:
+            table = np.column_stack([pairs.T, kinds, separations])
+            return table[np.lexsort(np.round(table, 4).T)]
+
+        np.testing.assert_allclose(rows(*found), rows(*expected), rtol=0, atol=1e-6)
+        assert (expected.kinds == 3).any() == (n_ions > 1)

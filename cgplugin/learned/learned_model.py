@@ -69,7 +69,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scales": (lambda value: _is_object(value) and all(map(_is_number, value.values())), "an object of numbers"),
     "noise_levels": (_all(lambda value: _is_number(value) and value > 0), "a list of positive lengths"),
     "score_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
-    "score_ion_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
+    "ion_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
     "refinement": (_is_object, "an object"),
     "force_field": (lambda value: value is None or _is_object(value), "an object or null"),
     "training": (_is_object, "an object"),
@@ -113,8 +113,8 @@ class ModelDescription:
         Levels that the Score GNN was trained on, nm, descending; empty where there is none.
     score_cutoff : float or None
         Of the Score GNN's edges, nm.
-    score_ion_cutoff : float or None
-        Of those between ions, nm; None: they are like all others.
+    ion_cutoff : float or None
+        Of the edges between ions, of both, nm; None: they are like all others.
     refinement : dict
         How a simulation refines its steps by default; see `cgplugin.learned.refinement.Refinement`.
     force_field : dict or None
@@ -138,7 +138,7 @@ class ModelDescription:
     scales: dict[str, float]
     noise_levels: tuple[float, ...] = ()
     score_cutoff: float | None = None
-    score_ion_cutoff: float | None = None
+    ion_cutoff: float | None = None
     refinement: dict[str, Any] = field(default_factory=dict)
     force_field: dict[str, Any] | None = field(default=None, repr=False)
     training: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -146,7 +146,7 @@ class ModelDescription:
     @property
     def longest_cutoff(self) -> float:
         """Of all edges, nm."""
-        return max(self.cutoff, self.score_cutoff or 0.0, self.score_ion_cutoff or 0.0)
+        return max(self.cutoff, self.score_cutoff or 0.0, self.ion_cutoff or 0.0)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -330,7 +330,7 @@ def _networks_of_today(module: Any, description: ModelDescription, source: str) 
             n_history=description.n_history,
             cutoff=description.cutoff,
             score_cutoff=description.score_cutoff,
-            score_ion_cutoff=description.score_ion_cutoff,
+            ion_cutoff=description.ion_cutoff,
             mean_atom_mass=1.0,  # comes with the weights
             options=NetworkOptions(**{**BEFORE, **description.networks}),
             scales=Scales(**description.scales),

@@ -150,7 +150,7 @@ class LearnedSimulator:
         if len(boxes) != len(self.systems):
             raise UserError(f"{len(boxes)} boxes for {len(self.systems)} systems")
         cutoff, score_cutoff = model.description.cutoff, model.description.score_cutoff
-        ion_cutoff = model.description.score_ion_cutoff
+        ion_cutoff = model.description.ion_cutoff
         self.boxes = [None if box is None else np.array(box, dtype=np.float64) for box in boxes]
         for cg, box in zip(self.systems, self.boxes, strict=True):
             check_box_fits(model, cg.system.name, box)
@@ -171,7 +171,7 @@ class LearnedSimulator:
             self._tiles.append(
                 _Tile(
                     slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
-                    BatchedGraph(of_tile, cutoff, tensors[own]),
+                    BatchedGraph(of_tile, cutoff, tensors[own], ion_cutoff),
                     BatchedGraph(of_tile, score_cutoff or cutoff, tensors[own], ion_cutoff)
                     if self.refinement.levels
                     else None,

@@ -23,8 +23,8 @@ class LearnedNetworks(nn.Module):
     scales : Scales
     score_cutoff : float, optional
         Of the Score GNN's edges, nm; by default ``cutoff``.
-    score_ion_cutoff : float, optional
-        Of those between ions, nm; by default they are like all others.
+    ion_cutoff : float, optional
+        Of the edges between ions, in both, nm; by default they are like all others.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class LearnedNetworks(nn.Module):
         options: NetworkOptions,
         scales: Scales,
         score_cutoff: float | None = None,
-        score_ion_cutoff: float | None = None,
+        ion_cutoff: float | None = None,
     ) -> None:
         super().__init__()
         self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
-        self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales)
+        self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales, ion_cutoff)
         reach = cutoff if score_cutoff is None else score_cutoff
-        self.score = ScoreGNN(reach, options, scales, score_ion_cutoff) if options.score else None
+        self.score = ScoreGNN(reach, options, scales, ion_cutoff) if options.score else None
 
     @torch.jit.export
     def embed(

@@ -1,5 +1,6 @@
 """Dynamics GNN: distribution of the next displacement of every bead, given the present and the recent past."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,14 @@ N_RADIAL = 12
 
 BOUND = 3.0
 """With a prior, the network's correction saturates at this many standard deviations of what the prior leaves."""
+
+
+def radial_centres(cutoff: float, ion_cutoff: float | None) -> Tensor:
+    """Centres of the radial basis functions, nm: `N_RADIAL` up to the cutoff, and beyond it as many as ions see farther."""
+    if ion_cutoff is None or ion_cutoff <= cutoff:
+        return torch.linspace(0, cutoff, N_RADIAL)
+    spacing = cutoff / (N_RADIAL - 1)
+    return torch.arange(math.ceil(ion_cutoff / spacing - 1e-9) + 1) * spacing
 
 
 class Scales(NamedTuple):
@@ -56,7 +65,8 @@ class DynamicsGNN(nn.Module):
     """Encoder, message-passing processor, decoder (paper, "Learning CG MD with Dynamics GNN").
 
     Nodes know the bead's embedding, its mass and its last k displacements; edges the separation and the edge kind
-    (0: within the cutoff, 1: CG bond, 2: two CG bonds apart). With ``symmetry="none"`` vectors go in and come out as plain
+    (0: within the cutoff, 1: CG bond, 2: two CG bonds apart, 3: between ions, where these have a cutoff
+    of their own). With ``symmetry="none"`` vectors go in and come out as plain
     numbers, as in the paper. With ``symmetry="rotation"`` only lengths and dot products go in, and the mean is a sum of learned
     coefficients times separations and displacements, hence turns with the system exactly.
 
@@ -70,13 +80,21 @@ class DynamicsGNN(nn.Module):
         nm; spans the radial basis.
     options : NetworkOptions
     scales : Scales
+    ion_cutoff : float, optional
+        Of the edges between ions, nm.
     """
 
     centres: Tensor
     pairs: Tensor
 
     def __init__(
-        self, n_embedding: int, n_history: int, cutoff: float, options: NetworkOptions, scales: Scales
+        self,
+        n_embedding: int,
+        n_history: int,
+        cutoff: float,
+        options: NetworkOptions,
+        scales: Scales,
+        ion_cutoff: float | None = None,
     ) -> None:
         super().__init__()
         hidden, depth, function = options.hidden, options.mlp_layers, options.activation
@@ -93,8 +111,9 @@ class DynamicsGNN(nn.Module):
         self.prior_damping = scales.prior_damping if options.prior == "linear" else 0.0
 
         n_node = n_embedding + 1 + (n_history * (n_history + 1) // 2 if self.equivariant else 3 * n_history)
-        n_edge = N_RADIAL + (4 if self.equivariant else 3)
-        self.edge_kind = nn.Embedding(3, 8)
+        centres = radial_centres(cutoff, ion_cutoff)
+        n_edge = len(centres) + (4 if self.equivariant else 3)
+        self.edge_kind = nn.Embedding(3 if ion_cutoff is None else 4, 8)
         self.node_encoder = mlp(n_node, hidden, hidden, depth, function)
         self.edge_encoder = mlp(n_edge + 8, hidden, hidden, depth, function)
         self.layers = nn.ModuleList([InteractionLayer(hidden, depth, function) for _ in range(options.layers)])
@@ -108,7 +127,7 @@ class DynamicsGNN(nn.Module):
                 assert isinstance(last, nn.Linear)
                 last.weight.mul_(0.01)
                 last.bias.zero_()
-        self.register_buffer("centres", torch.linspace(0, cutoff, N_RADIAL))
+        self.register_buffer("centres", centres)
         self.register_buffer("pairs", torch.triu_indices(n_history, n_history))
 
     def forward(
@@ -134,7 +153,7 @@ class DynamicsGNN(nn.Module):
         separations : Tensor, shape (n_edges, 3)
             x_i - x_j in nm, minimum image in periodic systems.
         edge_kinds : Tensor, shape (n_edges,)
-            0: within the cutoff, 1: CG bond, 2: two CG bonds apart.
+            0: within the cutoff, 1: CG bond, 2: two CG bonds apart, 3: between ions.
         """
         sender, receiver = edge_index[0], edge_index[1]
         distance = (separations.square().sum(dim=1) + 1e-12).sqrt()
@@ -180,7 +199,8 @@ class DynamicsGNN(nn.Module):
 
         mixing = torch.zeros_like(distance)
         if self.bonded_noise and self.stochastic:
-            mixing = torch.where(edge_kinds > 0, 0.5 * torch.tanh(of_edges[:, 1]), mixing)
+            along_bonds = (edge_kinds == 1) | (edge_kinds == 2)
+            mixing = torch.where(along_bonds, 0.5 * torch.tanh(of_edges[:, 1]), mixing)
         # what the sizes are fitted to must not steer the dynamics (paper: detached latents)
         internal_rg2 = self.internal_rg2 * torch.exp(self.size_head(nodes.detach())[:, 0])
         return Prediction(mean, scale, mixing, internal_rg2, nodes)

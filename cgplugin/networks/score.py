@@ -1,12 +1,10 @@
 """Score GNN: which way a tentative next configuration should move to become a likely one."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from .blocks import InteractionLayer, mlp
-from .dynamics import N_RADIAL, Prediction, Scales
+from .dynamics import N_RADIAL, Prediction, Scales, radial_centres
 from .options import NetworkOptions
 
 EXPECTED_REACH = 1.7
@@ -46,13 +44,11 @@ class ScoreGNN(nn.Module):
         self.cutoff, self.radial_width = cutoff, cutoff / N_RADIAL
         self.ion_cutoff = cutoff if ion_cutoff is None else ion_cutoff
         self.expected, self.n_expected, self.expected_reach = options.score_expected, N_RADIAL, EXPECTED_REACH
-        # as fine as up to the cutoff, up to that of the ions
-        spacing = cutoff / (N_RADIAL - 1)
-        n_radial = max(N_RADIAL, math.ceil(self.ion_cutoff / spacing - 1e-9) + 1)
+        centres = radial_centres(cutoff, ion_cutoff)
         self.half_fading = 0.5 * options.score_fading
         self.length, self.residual = scales.length, scales.residual
         n_node = hidden + 1 + (1 if self.equivariant else 3)
-        n_edge = n_radial + (4 if self.equivariant else 3)
+        n_edge = len(centres) + (4 if self.equivariant else 3)
         if self.expected:
             n_edge += N_RADIAL + (2 if self.equivariant else 3)
         self.edge_kind = nn.Embedding(3 if ion_cutoff is None else 4, 8)
@@ -68,7 +64,7 @@ class ScoreGNN(nn.Module):
                 assert isinstance(last, nn.Linear)
                 last.weight.mul_(0.01)
                 last.bias.zero_()
-        self.register_buffer("centres", torch.arange(n_radial) * spacing)
+        self.register_buffer("centres", centres)
 
     def forward(
         self,

@@ -140,8 +140,8 @@ class WindowDataset(Dataset[Batch]):
         Noise levels of the Score GNN, nm; empty where there is none.
     score_cutoff : float, optional
         Of the Score GNN's edges, nm; by default ``cutoff``.
-    score_ion_cutoff : float, optional
-        Of those between ions, nm; by default they are like all others.
+    ion_cutoff : float, optional
+        Of the edges between ions, in both, nm; by default they are like all others.
 
     Raises
     ------
@@ -160,13 +160,13 @@ class WindowDataset(Dataset[Batch]):
         augmentation: Augmentation = Augmentation(),
         levels: Sequence[float] = (),
         score_cutoff: float | None = None,
-        score_ion_cutoff: float | None = None,
+        ion_cutoff: float | None = None,
     ) -> None:
         self.trajectories = list(trajectories)
         self.stride, self.n_history, self.cutoff, self.augmentation = stride, n_history, cutoff, augmentation
         self.levels = np.array(levels)
         self.score_cutoff = cutoff if score_cutoff is None else score_cutoff
-        self.score_ion_cutoff = score_ion_cutoff
+        self.ion_cutoff = ion_cutoff
         needed = (n_history + 1) * stride + 1
         for trajectory in self.trajectories:
             if trajectory.n_frames < needed:
@@ -211,7 +211,7 @@ class WindowDataset(Dataset[Batch]):
             noise = sigma[:, None, None] * normal
             vectors |= {"change": target + noise, "normal": normal}
             noisy = windows[:, -1] + noise
-            graphs.append(self._edges(request.system, noisy, future, self.score_cutoff, self.score_ion_cutoff))
+            graphs.append(self._edges(request.system, noisy, future, self.score_cutoff))
             level = torch.tensor(sigma.repeat(n_beads), dtype=torch.float32)
         if self.augmentation.rotate:
             turns = Rotation.random(n_windows, rng=random).as_matrix()
@@ -238,18 +238,17 @@ class WindowDataset(Dataset[Batch]):
         positions: NDArray[np.float64],
         frames: NDArray[np.int64],
         cutoff: float,
-        ion_cutoff: float | None = None,
     ) -> Edges:
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
         if graph.is_small:
             of_frames = None if boxes is None else torch.from_numpy(boxes[frames])
-            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames, ion_cutoff)
+            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames, self.ion_cutoff)
         parts = [
             graph.edges(
                 torch.from_numpy(own),
                 cutoff,
                 None if boxes is None else torch.from_numpy(boxes[frame]),
-                ion_cutoff=ion_cutoff,
+                ion_cutoff=self.ion_cutoff,
             )
             for own, frame in zip(positions, frames, strict=True)
         ]

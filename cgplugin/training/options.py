@@ -32,8 +32,9 @@ class TrainingOptions:
     score_cutoff: float | None = _option(
         None, "Radius of the Score GNN's neighbour edges, around the next positions; the cutoff, if not given."
     )
-    score_ion_cutoff: float | None = _option(
-        None, "Radius of those between ions (beads that are a molecule of their own); that of all others, if not given."
+    ion_cutoff: float | None = _option(
+        None,
+        "Radius of the edges between ions (beads that are a molecule of their own), in both; that of all others, if not given.",
     )
     steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")
@@ -73,7 +74,7 @@ class TrainingOptions:
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
         for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip"):
             self._require(name, getattr(self, name) >= 0, "no negative number")
-        for name in ("time_step", "cutoff", "score_cutoff", "score_ion_cutoff"):
+        for name in ("time_step", "cutoff", "score_cutoff", "ion_cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")
         self._require("averaging", 0 <= self.averaging <= 1, "a number from 0 to 1")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a number from 0 to below 1")

@@ -107,7 +107,7 @@ def train(
         cutoff=cutoff,
         levels=levels,
         score_cutoff=score_cutoff,
-        score_ion_cutoff=options.score_ion_cutoff,
+        ion_cutoff=options.ion_cutoff,
     )
     training_set, validation_set = windows(trajectories, augmentation=augmentation), windows(validation)
 
@@ -122,7 +122,7 @@ def train(
         n_history=options.n_history,
         cutoff=cutoff,
         score_cutoff=score_cutoff,
-        score_ion_cutoff=options.score_ion_cutoff,
+        ion_cutoff=options.ion_cutoff,
         mean_atom_mass=float(np.mean(np.concatenate([t.cg.system.masses for t in trajectories]))),
         options=network,
         scales=scales,
@@ -139,7 +139,7 @@ def train(
         n_history=options.n_history,
         cutoff=cutoff,
         score_cutoff=score_cutoff if levels else None,
-        score_ion_cutoff=options.score_ion_cutoff if levels else None,
+        ion_cutoff=options.ion_cutoff,
         atoms_per_bead=options.atoms_per_bead,
         partition_seed=options.partition_seed,
         atom_types=vocabulary.atom_types,

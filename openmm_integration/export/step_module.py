@@ -32,6 +32,8 @@ class LearnedStep(nn.Module):
     layout : Layout
     cutoff : float
         nm.
+    ion_cutoff : float or None
+        Of the edges between ions, nm.
     box_vectors : Tensor of float64, shape (3, 3), or None
         nm, rows.
     stochastic : bool
@@ -50,12 +52,13 @@ class LearnedStep(nn.Module):
         graph: BeadGraph,
         layout: Layout,
         cutoff: float,
+        ion_cutoff: float | None,
         box_vectors: Tensor | None,
         stochastic: bool,
     ) -> None:
         super().__init__()
         self.networks = networks
-        self.edges = BeadEdges(graph, cutoff, box_vectors)
+        self.edges = BeadEdges(graph, cutoff, box_vectors, ion_cutoff)
         self.n_beads, self.n_frames = layout.n_beads, layout.n_history + 1
         self.stochastic = stochastic
         self.register_buffer("embedding", embedding)
@@ -132,18 +135,14 @@ class RefinedStep(LearnedStep):
         Noise levels of the flow, nm, descending.
     score_cutoff : float
         Of the Score GNN's edges, nm.
-    score_ion_cutoff : float or None
-        Of those between ions, nm.
     **kwargs
         See `LearnedStep`.
     """
 
-    def __init__(
-        self, *, levels: list[float], score_cutoff: float, score_ion_cutoff: float | None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, levels: list[float], score_cutoff: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.levels = [*levels, 0.0]
-        self.next_edges = BeadEdges(kwargs["graph"], score_cutoff, kwargs["box_vectors"], score_ion_cutoff)
+        self.next_edges = BeadEdges(kwargs["graph"], score_cutoff, kwargs["box_vectors"], kwargs["ion_cutoff"])
 
     def forward(self, positions: Tensor, box_vectors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `LearnedStep.forward`."""
@@ -222,6 +221,7 @@ def learned_step(
         "graph": BeadGraph.of(cg),
         "layout": layout,
         "cutoff": description.cutoff,
+        "ion_cutoff": description.ion_cutoff,
         "box_vectors": None if box_vectors is None else torch.tensor(box_vectors, dtype=torch.float64),
         "stochastic": description.networks.get("stochastic", True),
     }
@@ -232,7 +232,6 @@ def learned_step(
         RefinedStep(
             levels=levels,
             score_cutoff=description.score_cutoff or description.cutoff,
-            score_ion_cutoff=description.score_ion_cutoff,
             **step,
         )
     )

@@ -19,14 +19,14 @@ SCALES = Scales(3.0, 0.7, 0.7, 10.0, 2.0, 0.09, 0.95)
 N_HISTORY, CUTOFF = 2, 8.0
 
 
-def networks(score_ion_cutoff: float | None = None, **options: object) -> LearnedNetworks:
+def networks(ion_cutoff: float | None = None, **options: object) -> LearnedNetworks:
     torch.manual_seed(3)
     made = LearnedNetworks(
         n_atom_types=2,
         n_bond_types=1,
         n_history=N_HISTORY,
         cutoff=CUTOFF,
-        score_ion_cutoff=score_ion_cutoff,
+        ion_cutoff=ion_cutoff,
         mean_atom_mass=1.0,
         options=NetworkOptions(**{"hidden": 16, "layers": 2, "embedding_hidden": 8, "embedding_layers": 2, **options}),
         scales=SCALES,
@@ -199,7 +199,7 @@ def test_score_of_a_pair_fades_out_at_the_cutoff() -> None:
 
     def influence(score_fading: int, distance: float, ion_cutoff: float | None = None) -> float:
         """Of a pair at this distance, against one beyond the cutoff."""
-        net = networks(score_ion_cutoff=ion_cutoff, score=True, score_layers=1, score_fading=score_fading)
+        net = networks(ion_cutoff=ion_cutoff, score=True, score_layers=1, score_fading=score_fading)
         pairs, kinds = torch.tensor([[0, 1], [1, 0]]), torch.full((2,), 3 if ion_cutoff else 0)
         near, beyond = (
             net.estimate_noise(

@@ -48,7 +48,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             path,
             [solution().system],
             cutoff=CUTOFF,
-            score_ion_cutoff=ION_CUTOFF,
+            ion_cutoff=ION_CUTOFF,
             atoms_per_bead=1,
             options=options,
             refinement_levels=2,

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.neighbours import BeadGraph, Edges, join
+from cgplugin.coarse_graining.verlet_list import check_cutoff
 from cgplugin.coarse_graining.vocabulary import FineGraph, Vocabulary, fine_graph, join_fine_graphs
 from cgplugin.errors import UserError
 
@@ -146,7 +147,7 @@ class WindowDataset(Dataset[Batch]):
     Raises
     ------
     UserError
-        If a trajectory is shorter than one window, or has a type that the vocabulary lacks.
+        If a trajectory is shorter than one window, or has a type that the vocabulary lacks; if a cutoff exceeds half of a box.
     """
 
     def __init__(
@@ -174,6 +175,13 @@ class WindowDataset(Dataset[Batch]):
                     f"{trajectory.source}: has {trajectory.n_frames} frames, but one sample takes {needed} (a time step is "
                     f"{stride} frames, times history + 1): use a shorter time step or a longer trajectory"
                 )
+        reach = max(self.cutoff, self.score_cutoff if len(self.levels) else 0.0, ion_cutoff or 0.0)
+        for trajectory in self.trajectories:
+            if trajectory.box_vectors is not None:
+                try:
+                    check_cutoff(reach, trajectory.box_vectors)
+                except UserError as error:
+                    raise UserError(f"{trajectory.source}: {error}, or a shorter cutoff") from error
         self.n_windows = np.array([trajectory.n_frames - needed + 1 for trajectory in self.trajectories])
         self.graphs = [BeadGraph.of(trajectory.cg) for trajectory in self.trajectories]
         self.fine_graphs: list[FineGraph] = [fine_graph(t.cg, vocabulary) for t in self.trajectories]

@@ -34,7 +34,8 @@ class TrainingOptions:
     )
     ion_cutoff: float | None = _option(
         None,
-        "Radius of the edges between ions (beads that are a molecule of their own), in both; that of all others, if not given.",
+        "Radius of the edges between ions (beads that are a molecule of their own) of both networks; that of all others, if "
+        "not given.",
     )
     steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")

@@ -10,9 +10,10 @@ from cgplugin.cli.main import main
 from cgplugin.learned.start_checks import checked_structure
 from cgplugin.networks.options import NetworkOptions
 from cgplugin.systems.structure_files import Structure, load_structure
+from tests.conftest import run_cli
 from tests.random_model import random_model
 
-from .electrolytes import CONVENTIONS, OPTIONS
+from .electrolytes import CONVENTIONS, ELECTROLYTES, OPTIONS
 
 SMALL = NetworkOptions(hidden=8, layers=1, embedding_layers=1)
 
@@ -132,3 +133,14 @@ def test_molecules_without_image_flags_are_made_whole(
     np.testing.assert_allclose(images, np.rint(images), atol=1e-9)
     for molecule in range(int(electrolytes[0].system.molecules.max()) + 1):
         assert np.ptp(np.rint(images[electrolytes[0].system.molecules == molecule]), axis=0).max() == 0
+
+
+@pytest.mark.parametrize("option", ["--cutoff", "--score-cutoff", "--ion-cutoff"])
+def test_training_with_a_cutoff_beyond_half_a_box(option: str, tmp_path: Path) -> None:
+    data = ["--data", ELECTROLYTES / "000", "--force-field", "electrolyte", "--atoms-per-bead", 5, "--time-step", 10]
+    done = run_cli("train", *data, "--score", option, 3.7, "--steps", 1, "--out", tmp_path / "m.pt")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        f"cgplugin: {ELECTROLYTES / '000' / 'traj.lammpstrj.bz2'}: the cutoff of 3.7 nm exceeds half of the smallest box height "
+        "(7.24316 nm): use a larger box, or a shorter cutoff"
+    )

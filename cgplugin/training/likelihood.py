@@ -9,7 +9,12 @@ from cgplugin.networks.dynamics import Prediction
 
 
 def negative_log_likelihood(
-    prediction: Prediction, target: Tensor, edge_index: Tensor, molecules: Tensor, unit: float
+    prediction: Prediction,
+    target: Tensor,
+    edge_index: Tensor,
+    molecules: Tensor,
+    unit: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean over beads and directions of -log N(target | mean, covariance) (paper, equation 4).
 
@@ -26,19 +31,23 @@ def negative_log_likelihood(
         Molecule of each bead, counted through the batch, in ascending order.
     unit : float
         nm; densities are per this unit, so that the loss of data of any scale is of order one.
+    weights : Tensor, shape (n_beads,), optional
+        Of the beads, the same for all of a molecule; by default all alike. The mean is over what they weigh.
     """
+    if weights is None:
+        weights = torch.ones_like(target[:, 0])
     whitened = (target - prediction.mean) / prediction.scale
-    log_det = (prediction.scale / unit).log().sum()
+    log_det = (weights.unsqueeze(1) * (prediction.scale / unit).log()).sum()
     mixed = prediction.mixing != 0
     if bool(mixed.any()):
         whitened, extra = _unmix(whitened, prediction.mixing[mixed], edge_index[:, mixed], molecules)
-        log_det = log_det + 3 * extra
-    n = target.numel()
-    return 0.5 * (whitened.square().sum() / n + math.log(2 * math.pi)) + log_det / n
+        log_det = log_det + 3 * (weights * extra).sum()
+    n = 3 * weights.sum()
+    return 0.5 * ((weights.unsqueeze(1) * whitened.square()).sum() / n + math.log(2 * math.pi)) + log_det / n
 
 
 def _unmix(values: Tensor, mixing: Tensor, edge_index: Tensor, molecules: Tensor) -> tuple[Tensor, Tensor]:
-    """(1 + W)^-1 values and log|det(1 + W)|, molecule by molecule, padded to the largest."""
+    """(1 + W)^-1 values and each bead's share of log|det(1 + W)|, molecule by molecule, padded to the largest."""
     counts = torch.bincount(molecules)
     n_molecules, largest = len(counts), int(counts.max())
     slot = torch.arange(len(molecules), device=values.device) - (counts.cumsum(0) - counts)[molecules]
@@ -48,8 +57,8 @@ def _unmix(values: Tensor, mixing: Tensor, edge_index: Tensor, molecules: Tensor
     padded = values.new_zeros(n_molecules, largest, 3).index_put((molecules, slot), values)
     factors, pivots = torch.linalg.lu_factor(matrix)
     solved = torch.linalg.lu_solve(factors, pivots, padded)
-    log_det = factors.diagonal(dim1=-2, dim2=-1).abs().log().sum()
-    return solved[molecules, slot], log_det
+    log_det = factors.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=1)
+    return solved[molecules, slot], (log_det / counts)[molecules]
 
 
 def size_loss(prediction: Prediction, internal_rg2: Tensor, unit: float) -> Tensor:

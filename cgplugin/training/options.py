@@ -51,7 +51,7 @@ class TrainingOptions:
     time_reversal: bool = _option(True, "Run half of the samples backwards (equilibrium data only).")
     rotate: bool = _option(True, "Turn samples at random, where the network is not equivariant by itself.")
     ion_weight: float = _option(
-        4.0, "Weight of beads that are a molecule of their own in the Score GNN's loss; those of chains have 1."
+        4.0, "Weight of ions (beads that are a molecule of their own) in the losses; beads of chains have 1."
     )
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")

@@ -44,7 +44,7 @@ class TrainingModule(lightning.LightningModule):
         )
         unit = self.scales.residual
         losses = {
-            "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit),
+            "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit, weights),
             "size": size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2),
         }
         if batch.noisy is not None:
@@ -63,7 +63,7 @@ class TrainingModule(lightning.LightningModule):
         if several:
             of_beads = weight_of_share(len(batch.target), self.device)
             of_weights = weight_of_share(float(weights.sum()), self.device)
-            losses = {name: (of_weights if name == "score" else of_beads) * loss for name, loss in losses.items()}
+            losses = {name: (of_beads if name == "size" else of_weights) * loss for name, loss in losses.items()}
             # DDP waits for a gradient of every parameter, and a share without CG bonds, say, has none for some
             losses["size"] = losses["size"] + 0.0 * sum(parameter.sum() for parameter in self.parameters())
         for name in ("nll", "score"):

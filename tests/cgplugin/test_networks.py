@@ -190,6 +190,26 @@ def test_likelihood_of_a_batch_is_the_mean_of_its_parts(beads: dict) -> None:
     torch.testing.assert_close(one, both)
 
 
+def test_weighted_likelihood_is_that_of_the_parts(beads: dict) -> None:
+    """A chain, and what might be an ion: the mean of their likelihoods by beads times weight."""
+    made = networks()
+    prediction = predict(made, **beads)
+    edges = BeadGraph.of(beads["cg"]).edges(beads["positions"], CUTOFF)
+    target = torch.randn(prediction.mean.shape, dtype=torch.float64)
+    n = len(target)
+    chain_loss = negative_log_likelihood(prediction, target, edges.pairs, torch.zeros(n, dtype=torch.int64), 0.7)
+    no_edges = torch.empty(2, 0, dtype=torch.int64)
+    ion = Prediction(*(item[:0] if item is prediction.mixing else item[:1] for item in prediction))
+    ion_loss = negative_log_likelihood(ion, target[:1], no_edges, torch.zeros(1, dtype=torch.int64), 0.7)
+    both = Prediction(*(item if item is prediction.mixing else torch.cat([item, item[:1]]) for item in prediction))
+    molecules = torch.arange(n + 1) // n
+    found = negative_log_likelihood(
+        both, torch.cat([target, target[:1]]), edges.pairs, molecules, 0.7, ion_weights(molecules, 4.0)
+    )
+    torch.testing.assert_close(found, (n * chain_loss + 4 * ion_loss) / (n + 4))
+    assert not torch.isclose(chain_loss, ion_loss)
+
+
 def test_score_of_a_pair_fades_out_at_the_cutoff() -> None:
     torch.manual_seed(4)
     prediction = Prediction(

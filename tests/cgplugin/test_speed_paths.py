@@ -168,3 +168,13 @@ def test_score_of_a_model_from_before_the_choice_fades_out_as_it_did(tmp_path: P
     again, _ = LearnedModel.read_networks(path)
     assert again.score is not None
     assert again.score.half_fading == 1.0
+
+
+def test_score_of_a_model_from_before_expected_separations(tmp_path: Path) -> None:
+    options = NetworkOptions(score=True, score_layers=1, score_expected=False)
+    networks, description = LearnedModel.read_networks(random_model(tmp_path / "m.pt", [chain(20)], options=options))
+    older = {name: value for name, value in description.networks.items() if name != "score_expected"}
+    path = LearnedModel.export(networks, replace(description, networks=older), tmp_path / "older.pt")
+    again, _ = LearnedModel.read_networks(path)
+    assert again.score is not None
+    assert not again.score.expected

@@ -28,7 +28,7 @@ from cgplugin.training.options import TrainingOptions
 from cgplugin.training.trainer import train
 from lammps_reader import dump_index, open_dump
 from openmm_integration.ground_truth.generate import GenerateSpec, generate
-from openmm_integration.runs.start_frames import openmm_system_beside
+from openmm_integration.runs.warm_up import openmm_system_beside
 from tests.cgplugin.test_training import TINY, dimers
 from tests.conftest import ROOT, chain
 from tests.random_model import random_model

@@ -19,7 +19,7 @@ from cgplugin.training.data import with_force_field_nearby
 from lammps_reader import LammpsFormatError
 from openmm_integration.ground_truth.generate import GenerateSpec, sample_systems, start_of
 
-from .start_frames import SYSTEM_XML, known_force_field
+from .warm_up import SYSTEM_XML, known_force_field
 
 SPEC_SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -23,7 +23,7 @@ from openmm_integration.atomistic.chemistry import LITHIUM, TFSI, build_chain, b
 from openmm_integration.atomistic.equilibration import PER_GRAM_PER_CM3, _scale_molecules
 from openmm_integration.atomistic.generate import AtomisticSpec, Composition, build_molecules, generate_atomistic
 from openmm_integration.atomistic.packing import CONTACT, CONTACT_JOINED, embed, pack
-from openmm_integration.runs.start_frames import openmm_system_beside
+from openmm_integration.runs.warm_up import openmm_system_beside
 from tests.conftest import ROOT, run_cli
 
 PEO = Composition("*CCO*", n_units=4, n_chains=2, n_salt=1, residue="PEO")

@@ -21,7 +21,7 @@ from openmm_integration.ground_truth.electrolyte_builder import (
 )
 from openmm_integration.ground_truth.molecular_dynamics import LangevinRun, Recording
 from openmm_integration.ground_truth.push_off import push_off
-from openmm_integration.runs.start_frames import warm_up
+from openmm_integration.runs.warm_up import warm_up
 
 from .electrolyte_in_lammps import ELECTROLYTE
 

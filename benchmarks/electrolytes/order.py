@@ -8,13 +8,10 @@ wrong, and in steps 11 to 60, where its errors have added up. The slope is that 
 1 where a model tells them apart, 0 where it gives all of them the same.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cgplugin import LearnedModel
@@ -23,7 +20,7 @@ from cgplugin.observables.pairs import PairKinds, near_pairs
 from cgplugin.observables.radial_distribution import RadialDistributionAccumulator
 from cgplugin.systems.species import ParticleSpecies
 
-from .recorded import load_paths, start_from
+from .recorded import box_of, model_and_paths, start_from
 
 Array = NDArray[np.float64]
 
@@ -58,23 +55,9 @@ def learned_frames(model: LearnedModel, path: CoarseTrajectory, steps: tuple[int
             yield from state.positions.numpy().reshape(len(present), -1, 3)
 
 
-def box_of(path: CoarseTrajectory) -> Array:
-    """The box, which is the same in all frames."""
-    assert path.box_vectors is not None
-    return path.box_vectors[0]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="folders as cgplugin train takes them"
-    )
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    model = LearnedModel.load(given.model)
-    paths = load_paths(model, given.data)
+    model, paths = model_and_paths(__doc__ or "", arguments)
     roles = [ParticleSpecies.of_beads(path.cg.system, path.cg.mapping).by_role() for path in paths]
     truth = [
         order(own, iter(path.positions.astype(np.float64)), box_of(path))

@@ -1,9 +1,11 @@
 """Recorded runs as a model's beads, and learned steps that start from their frames."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cgplugin import LearnedModel
@@ -13,6 +15,19 @@ from cgplugin.learned.simulator import LearnedSimulator, LearnedState
 from cgplugin.training.data import find_data, load_data
 
 
+def model_and_paths(description: str, arguments: Sequence[str] | None) -> tuple[LearnedModel, list[CoarseTrajectory]]:
+    """What the command line of a benchmark names: a model, to run on one thread, and runs in folders."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="folders as cgplugin train takes them"
+    )
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = LearnedModel.load(given.model)
+    return model, load_paths(model, given.data)
+
+
 def load_paths(model: LearnedModel, folders: Sequence[Path], most: int | None = None) -> list[CoarseTrajectory]:
     """Runs in folders as ``cgplugin train`` takes them, as beads of the model; the first ``most`` of them."""
     return load_data(
@@ -20,6 +35,12 @@ def load_paths(model: LearnedModel, folders: Sequence[Path], most: int | None = 
         atoms_per_bead=model.description.atoms_per_bead,
         partition_seed=model.description.partition_seed,
     )
+
+
+def box_of(path: CoarseTrajectory) -> NDArray[np.float64]:
+    """The box, which is the same in all frames."""
+    assert path.box_vectors is not None
+    return path.box_vectors[0]
 
 
 def start_from(

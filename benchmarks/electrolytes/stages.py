@@ -9,10 +9,8 @@ too few pairs to begin with. Then the drift of cation and anion towards each oth
 mean.
 """
 
-import argparse
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +23,7 @@ from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
 from cgplugin.learned.refinement import Refinement, refine
 from cgplugin.systems.species import ParticleSpecies
 
-from .recorded import load_paths, start_from
+from .recorded import box_of, model_and_paths, start_from
 
 Array = NDArray[np.float64]
 
@@ -47,8 +45,7 @@ class IonPairs:
     def __init__(self, path: CoarseTrajectory) -> None:
         roles = np.array(ParticleSpecies.of_beads(path.cg.system, path.cg.mapping).by_role().names)
         self.cations, self.anions = (np.flatnonzero(roles == role) for role in ("cation", "anion"))
-        assert path.box_vectors is not None
-        self.box = path.box_vectors[0]
+        self.box = box_of(path)
 
     def between(self, vectors: Array) -> Array:
         """Of some vector of each bead: cations' less anions', shape (n_frames, n_cations, n_anions, 3)."""
@@ -122,15 +119,7 @@ def learned_and_true(model: LearnedModel, path: CoarseTrajectory, pairs: IonPair
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="folders as cgplugin train takes them"
-    )
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    model = LearnedModel.load(given.model)
-    paths = load_paths(model, given.data)
+    model, paths = model_and_paths(__doc__ or "", arguments)
     results = [learned_and_true(model, path, IonPairs(path)) for path in paths]
 
     print(f"anions around a cation, {len(paths)} systems: mean (slope over compositions against MD)\n")

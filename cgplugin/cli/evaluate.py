@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .dask_option import dask_option
-from .data_options import conventions_from, lammps_options
+from .data_options import STARTS, conventions_from, lammps_options
 from .options import (
     compile_option,
     config_option,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--baseline", "baseline_files", multiple=True, metavar="FILE", help="What 'cgplugin baseline' wrote.")
 @click.option(
     "--start",
-    type=click.Choice(["auto", "md", "structure", "reference"]),
+    type=click.Choice([*STARTS, "reference"]),
     default="auto",
     show_default=True,
     help="First frames: by a short OpenMM run, by learned steps from the structure at rest (auto: where it is a box of "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .dask_option import dask_option
-from .data_options import conventions_from
+from .data_options import STARTS, conventions_from
 from .options import compile_option, config_option, device_option, notice, show_progress
 from .report import finish_with_report
 
@@ -59,7 +59,7 @@ class _Property(click.Choice):
 @click.option("--checkpoint-interval", type=int, default=500, show_default=True, help="Learned steps between them.")
 @click.option(
     "--start",
-    type=click.Choice(["auto", "md", "structure"]),
+    type=click.Choice(STARTS),
     default="auto",
     show_default=True,
     help="First frames: by a short OpenMM run, or by learned steps from the structure at rest; auto: the latter where it is a "

@@ -19,7 +19,7 @@ from cgplugin.training.data import with_force_field_nearby
 from lammps_reader import LammpsFormatError
 from openmm_integration.ground_truth.generate import GenerateSpec, sample_systems, start_of
 
-from .warm_up import SYSTEM_XML, known_force_field
+from .warm_up import known_force_field, system_file
 
 SPEC_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -124,7 +124,7 @@ def _check(structure: Structure, model: LearnedModel, force_field: BeadSpringFor
     if (structure.box_vectors is not None) != model.description.periodic:
         has, needs = ("a", "without one") if structure.box_vectors is not None else ("no", "with one")
         raise UserError(f"{structure.source}: has {has} box, but {model.source} was trained {needs}")
-    if not (structure.source.parent / SYSTEM_XML).is_file():
+    if not system_file(structure).is_file():
         (force_field or known_force_field(model, [structure])).check_types(structure.system)
 
 

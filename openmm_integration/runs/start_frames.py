@@ -16,7 +16,15 @@ from cgplugin.systems.force_field import BeadSpringForceField
 from cgplugin.systems.periodic import MoleculeMender
 from cgplugin.systems.structure_files import Structure
 
-from .warm_up import is_equilibrated, known_force_field, openmm_system_beside, seed_of, warm_up, warm_up_system
+from .warm_up import (
+    is_equilibrated,
+    known_force_field,
+    openmm_system_beside,
+    seed_of,
+    system_file,
+    warm_up,
+    warm_up_system,
+)
 
 Array = NDArray[np.float64]
 
@@ -99,7 +107,7 @@ def _is_ready(
     threads: int | None,
 ) -> bool:
     """Whether a structure in a box is known to be in equilibrium."""
-    if structure.box_vectors is None or openmm_system_beside(structure) is not None:
+    if structure.box_vectors is None or system_file(structure).is_file():
         return False
     chosen = force_field or known_force_field(model, [structure])
     return is_equilibrated(structure, chosen, platform=platform, threads=threads)

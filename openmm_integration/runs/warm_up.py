@@ -220,6 +220,11 @@ def _check_runs_no_code(xml: str, path: Path) -> None:
             raise UserError(f"{path}: has a {name}, which may run any code when it is read: leave it out of the System")
 
 
+def system_file(structure: Structure) -> Path:
+    """Where the OpenMM System of a structure is, if it has one."""
+    return Path(structure.source).parent / SYSTEM_XML
+
+
 def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics] | None:
     """The OpenMM System in ``system.xml`` beside a structure, with the dynamics in its ``system.json``, if there is one.
 
@@ -228,7 +233,7 @@ def openmm_system_beside(structure: Structure) -> tuple[openmm.System, Dynamics]
     UserError
         If the file is there and cannot be used.
     """
-    path = Path(structure.source).parent / SYSTEM_XML
+    path = system_file(structure)
     if not path.is_file():
         return None
     try:

@@ -80,8 +80,8 @@ def learned_and_true(model: LearnedModel, path: CoarseTrajectory, pairs: IonPair
     description = model.description
     graphs, boxes = [BeadGraph.of(path.cg)] * FRAMES, [torch.from_numpy(pairs.box)] * FRAMES
     present_graph, next_graph = (
-        BatchedGraph(graphs, cutoff, boxes, description.ion_cutoff)
-        for cutoff in (description.cutoff, description.score_cutoff or description.cutoff)
+        BatchedGraph(graphs, cutoff, boxes, ion_cutoff)
+        for cutoff, ion_cutoff in (description.cutoffs, description.score_cutoffs)
     )
     latest = state.displacements[:, 0]
     prediction = model.predict(

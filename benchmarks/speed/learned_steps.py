@@ -194,9 +194,10 @@ def measure_steps(
     python = statistics.median(one["step"] - sum(one[part] for part in PARTS) for one in taken)
     rate = statistics.median(1e-9 * flop / (one["messages"] + one["refinement"]) for one in taken)
     per_system = {part: 1e3 * middle[part] / n_systems for part in (*PARTS, "step")}
+    cutoff, ion_cutoff = model.description.cutoffs
     with torch.inference_mode():
         n_edges = sum(
-            BatchedGraph([graph], model.description.cutoff, [box]).edges(part).pairs.shape[1]
+            BatchedGraph([graph], cutoff, [box], ion_cutoff).edges(part).pairs.shape[1]
             for graph, box, part in _graphs(simulator, bare.state)
         )
     return StepCost(

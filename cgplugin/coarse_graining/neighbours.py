@@ -9,8 +9,11 @@ import torch
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
+from cgplugin.systems.periodic import box_heights
+
 from .coarsening import CoarseGraining
-from .verlet_list import VerletList, check_cutoff, lattice_shift, squared_length
+from .pair_boxes import PairBoxes
+from .verlet_list import VerletList, check_cutoff, squared_length
 
 ALL_PAIRS_LIMIT = 128
 """Up to this many beads, all pairs of a system are tried: cheaper than building cells, and many systems are tried at once."""
@@ -106,16 +109,17 @@ class BeadGraph:
         box_vectors : Tensor of float64, shape (n_frames, 3, 3), optional
             nm, rows.
         ion_cutoff : float, optional
-            Of pairs of ions, nm; if given, their edges are of kind `BETWEEN_IONS`.
+            Of pairs of ions, nm; if given, their edges are of kind `BETWEEN_IONS`. In a box less than twice as wide, two ions
+            have an edge for each image within the cutoff.
 
         Raises
         ------
         UserError
-            If the cutoff exceeds half the smallest height of a box.
+            If a box is too small for a cutoff; see `cgplugin.coarse_graining.verlet_list.check_cutoff`.
         """
         boxes = None
         if box_vectors is not None:
-            check_cutoff(max(cutoff, ion_cutoff or 0.0), box_vectors.numpy())
+            check_cutoff(cutoff, box_vectors.numpy(), ion_cutoff)
             boxes = list(box_vectors)
         candidates = _AllPairs.of([self] * len(positions), cutoff, boxes, ion_cutoff)
         return candidates.edges(positions.reshape(-1, 3))
@@ -146,7 +150,7 @@ class BeadGraph:
         Raises
         ------
         UserError
-            If the cutoff exceeds half the smallest height of the box.
+            As `edges_of_frames`.
         """
         if self.is_small:
             boxes = None if box_vectors is None else box_vectors.unsqueeze(0)
@@ -182,7 +186,7 @@ class NeighbourLists:
     Raises
     ------
     UserError
-        If a cutoff exceeds half the smallest height of the box.
+        If the box is too small for a cutoff; see `cgplugin.coarse_graining.verlet_list.check_cutoff`.
     """
 
     def __init__(
@@ -197,7 +201,9 @@ class NeighbourLists:
         self._are_ions = graph.ions
         self._ions = graph.ions.nonzero().squeeze(1)
         self._between_ions = (
-            None if ion_cutoff is None else VerletList(len(self._ions), ion_cutoff, box_vectors, skin=skin)
+            None
+            if ion_cutoff is None
+            else VerletList(len(self._ions), ion_cutoff, box_vectors, skin=skin, several_images=True)
         )
 
     def find(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -229,21 +235,27 @@ class _AllPairs:
         cutoff.
     n_others : int
         Free pairs that are not close along the bonds.
-    boxes : _Boxes or None
+    boxes : PairBoxes or None
         Of the free pairs.
     squared_cutoffs : Tensor, shape (m,) or ()
         Of the free pairs.
     free_kinds : Tensor, shape (m,)
         Of the edges that they may be.
+    far : Tensor, shape (n,)
+        Free pairs several images of which may be within their cutoff.
+    far_boxes : PairBoxes or None
+        Of these pairs, where there are any.
     """
 
     bonded: Tensor
     bonded_kinds: Tensor
     free: Tensor
     n_others: int
-    boxes: "_Boxes | None"
+    boxes: PairBoxes | None
     squared_cutoffs: Tensor
     free_kinds: Tensor
+    far: Tensor
+    far_boxes: PairBoxes | None
 
     @classmethod
     def of(
@@ -265,7 +277,7 @@ class _AllPairs:
             again = bonded[:, bonded[0] < bonded[1]]
             systems = torch.arange(len(graphs)).repeat_interleave(torch.tensor([graph.n_beads for graph in graphs]))
             free = torch.cat([others, again], dim=1)
-            boxes = _Boxes.of(box_vectors, systems[free[0]])
+            boxes = PairBoxes.of_systems(box_vectors, systems[free[0]])
         squared = torch.tensor(cutoff**2, dtype=torch.float64)
         free_kinds = torch.full((free.shape[1],), WITHIN_CUTOFF)
         if ion_cutoff is not None:
@@ -273,7 +285,13 @@ class _AllPairs:
             between = ions[free[0]] & ions[free[1]]
             squared = torch.where(between, ion_cutoff**2, squared)
             free_kinds[between] = BETWEEN_IONS
-        return cls(bonded, kinds, free, n_others, boxes, squared, free_kinds)
+        far, far_boxes = torch.empty(0, dtype=torch.int64), None
+        if ion_cutoff is not None and box_vectors is not None and boxes is not None:
+            lowest = min(float(box_heights(box.numpy()).min()) for box in box_vectors)
+            if ion_cutoff > 0.5 * lowest:
+                far = (free_kinds == BETWEEN_IONS).nonzero().squeeze(1)
+                far_boxes = boxes.of(far)
+        return cls(bonded, kinds, free, n_others, boxes, squared, free_kinds, far, far_boxes)
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined systems at positions (n_beads, 3), float64, nm."""
@@ -286,8 +304,13 @@ class _AllPairs:
             near = squared_length(separations) < self.squared_cutoffs
             near[self.n_others :] &= images[self.n_others :].any(dim=-1)
         keep = near.nonzero().squeeze(1)
+        kept = separations.index_select(0, keep)
+        if self.far_boxes is not None:
+            reach = self.squared_cutoffs.index_select(0, self.far)
+            of_far, further = self.far_boxes.further_images(separations.index_select(0, self.far), reach)
+            keep, kept = torch.cat([keep, self.far.index_select(0, of_far)]), torch.cat([kept, further])
+        separations = kept.to(torch.float32)
         pairs = self.free.index_select(1, keep)
-        separations = separations.index_select(0, keep).to(torch.float32)
         bonded = positions.index_select(0, self.bonded[1]) - positions.index_select(0, self.bonded[0])
         kinds = self.free_kinds.index_select(0, keep)
         return Edges(
@@ -295,46 +318,6 @@ class _AllPairs:
             torch.cat([bonded.to(torch.float32), separations, -separations]),
             torch.cat([self.bonded_kinds, kinds, kinds]),
         )
-
-
-@dataclass(frozen=True)
-class _Boxes:
-    """Boxes of many pairs, in the cheapest form.
-
-    Attributes
-    ----------
-    vectors, inverse : Tensor of float64
-        Lengths and their inverses, shape (1 or n, 3), where all boxes are orthorhombic; else matrices, shape (1 or n, 3, 3).
-    """
-
-    vectors: Tensor
-    inverse: Tensor
-
-    @classmethod
-    def of(cls, box_vectors: Sequence[Tensor], system: Tensor) -> "_Boxes":
-        """Boxes (3, 3) of the systems that the pairs are in."""
-        matrices = torch.stack(list(box_vectors))
-        lengths = torch.diagonal(matrices, dim1=-2, dim2=-1)
-        orthorhombic = torch.equal(torch.diag_embed(lengths), matrices)
-        vectors, inverse = (lengths, 1 / lengths) if orthorhombic else (matrices, torch.linalg.inv(matrices))
-        if bool((matrices == matrices[0]).all()):
-            return cls(vectors[:1], inverse[:1])
-        return cls(vectors[system], inverse[system])
-
-    def nearest_images(self, separations: Tensor) -> Tensor:
-        """Images (n, 3) to take off separations (n, 3); exact up to half the smallest height."""
-        if self.inverse.dim() == 2:
-            return torch.round(separations * self.inverse)
-        return torch.round(_times(separations, self.inverse))
-
-    def shifts(self, images: Tensor) -> Tensor:
-        """Lattice vectors (n, 3) of images, nm."""
-        return images * self.vectors if self.vectors.dim() == 2 else _times(images, self.vectors)
-
-
-def _times(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Products of rows (n, 3) and matrices (1 or n, 3, 3); see `lattice_shift`."""
-    return lattice_shift(rows.unsqueeze(1), matrices).squeeze(1)
 
 
 def join(parts: Sequence[Edges], n_beads: Sequence[int]) -> Edges:
@@ -365,7 +348,7 @@ class BatchedGraph:
     Raises
     ------
     UserError
-        If a cutoff exceeds half the smallest height of a box.
+        If a box is too small for a cutoff; see `cgplugin.coarse_graining.verlet_list.check_cutoff`.
     """
 
     def __init__(
@@ -381,7 +364,7 @@ class BatchedGraph:
         self.sizes = [graph.n_beads for graph in self.graphs]
         for box in self.boxes:
             if box is not None:
-                check_cutoff(max(cutoff, ion_cutoff or 0.0), box.numpy())
+                check_cutoff(cutoff, box.numpy(), ion_cutoff)
         boxed = [box for box in self.boxes if box is not None]
         together = all(graph.is_small for graph in self.graphs) and len(boxed) in (0, len(self.boxes))
         self._candidates = _AllPairs.of(self.graphs, cutoff, boxed or None, ion_cutoff) if together else None

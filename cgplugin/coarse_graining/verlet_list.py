@@ -24,11 +24,31 @@ MARGIN = 1e-9
 """Relative room for rounding in the search, so that a pair just at the rim cannot be missed."""
 
 
-def check_cutoff(cutoff: float, box_vectors: NDArray[np.float64]) -> None:
-    """Raise a `UserError` where, in a box of (..., 3, 3), a bead could be within the cutoff of two images of another."""
-    if cutoff > 0.5 * (height := box_heights(box_vectors).min()):
+def check_cutoff(cutoff: float, box_vectors: NDArray[np.float64], ion_cutoff: float | None = None) -> None:
+    """Check that boxes are wide enough.
+
+    Parameters
+    ----------
+    cutoff : float
+        nm; within it a bead must not see two images of another.
+    box_vectors : array of shape (..., 3, 3)
+        nm.
+    ion_cutoff : float, optional
+        nm; within it an ion may see several images of another, but none of itself.
+
+    Raises
+    ------
+    UserError
+        If the cutoff exceeds half the smallest height of a box, or the ion cutoff all of it.
+    """
+    height = box_heights(box_vectors).min()
+    if cutoff > 0.5 * height:
         raise UserError(
             f"the cutoff of {cutoff:g} nm exceeds half of the smallest box height ({height:g} nm): use a larger box"
+        )
+    if ion_cutoff is not None and ion_cutoff > height:
+        raise UserError(
+            f"the ion cutoff of {ion_cutoff:g} nm exceeds the smallest box height ({height:g} nm): use a larger box"
         )
 
 
@@ -84,11 +104,13 @@ class VerletList:
         Sorted keys ``i * n_beads + j``, i < j, of pairs that are not wanted; other images of the same two beads are.
     skin : float, optional
         nm; fixed instead of adapted.
+    several_images : bool
+        Whether two beads may be a pair in several images; no bead ever is one with an image of its own.
 
     Raises
     ------
     UserError
-        If the cutoff exceeds half the smallest height of the box.
+        If the cutoff exceeds half the smallest height of the box; with several images, all of it.
 
     Notes
     -----
@@ -102,9 +124,10 @@ class VerletList:
         box_vectors: Tensor | None = None,
         excluded: NDArray[np.int64] | None = None,
         skin: float | None = None,
+        several_images: bool = False,
     ) -> None:
         if box_vectors is not None:
-            check_cutoff(cutoff, box_vectors.numpy())
+            check_cutoff(0.0 if several_images else cutoff, box_vectors.numpy(), cutoff)
         self.n_beads, self.cutoff, self.box_vectors = n_beads, cutoff, box_vectors
         self.n_builds = 0
         self.skin = skin or 0.0
@@ -126,9 +149,9 @@ class VerletList:
         Returns
         -------
         pairs : Tensor of int64, shape (2, n_pairs)
-            i and j with i < j, each pair once, in ascending order.
+            i and j with i < j, each pair of images once, in ascending order.
         separations : Tensor of float64, shape (n_pairs, 3)
-            x_j - x_i, nm, of the nearest images.
+            x_j - x_i, nm, of these images.
         """
         if self._is_stale(positions):
             if self._adapts and self._last is not None:
@@ -165,13 +188,14 @@ class VerletList:
         first, second = np.where(swapped, second, first), np.where(swapped, first, second)
         keys = first * self.n_beads + second
         # a bead's own images are beyond the cutoff, and only a skin can reach them
-        order = np.argsort(keys, kind="stable")
-        order = order[first[order] < second[order]]
         if self.box_vectors is None:
+            order = np.argsort(keys, kind="stable")
             order = order[~_contains(self._excluded, keys[order])]
         else:
-            shifts = np.where(swapped[:, None], -shifts, shifts)[order]
-            shifts = shifts + images[first[order]] - images[second[order]]
+            shifts = np.where(swapped[:, None], -shifts, shifts) + images[first] - images[second]
+            order = np.lexsort((*shifts.T, keys))
+            order = order[first[order] < second[order]]
+            shifts = shifts[order]
             wanted = ~(_contains(self._excluded, keys[order]) & ~shifts.any(axis=1))
             order = order[wanted]
             self._shifts = lattice_shift(torch.from_numpy(shifts[wanted]), self.box_vectors)

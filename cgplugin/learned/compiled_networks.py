@@ -87,7 +87,7 @@ def compile_networks(
         If there is no C++ compiler, or no place to keep what it makes.
     """
     # what shapes the networks; the rest of a description is about data and training
-    names = ("networks", "scales", "n_history", "cutoff", "score_cutoff", "ion_cutoff")
+    names = ("networks", "scales", "n_history", "cutoff", "score_cutoff", "ion_cutoff", "score_ion_cutoff")
     shape = {name: value for name, value in asdict(description).items() if name in names}
     tell_once = [report] if report is not None else []
 

@@ -70,6 +70,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "noise_levels": (_all(lambda value: _is_number(value) and value > 0), "a list of positive lengths"),
     "score_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
     "ion_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
+    "score_ion_cutoff": (lambda value: value is None or (_is_number(value) and value > 0), "a positive length or null"),
     "refinement": (_is_object, "an object"),
     "force_field": (lambda value: value is None or _is_object(value), "an object or null"),
     "training": (_is_object, "an object"),
@@ -114,7 +115,9 @@ class ModelDescription:
     score_cutoff : float or None
         Of the Score GNN's edges, nm.
     ion_cutoff : float or None
-        Of the edges between ions, of both, nm; None: they are like all others.
+        Of the edges between ions, nm; None: they are like all others.
+    score_ion_cutoff : float or None
+        Of the Score GNN's edges between ions, nm; None: that of all edges between ions.
     refinement : dict
         How a simulation refines its steps by default; see `cgplugin.learned.refinement.Refinement`.
     force_field : dict or None
@@ -139,14 +142,20 @@ class ModelDescription:
     noise_levels: tuple[float, ...] = ()
     score_cutoff: float | None = None
     ion_cutoff: float | None = None
+    score_ion_cutoff: float | None = None
     refinement: dict[str, Any] = field(default_factory=dict)
     force_field: dict[str, Any] | None = field(default=None, repr=False)
     training: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def longest_cutoff(self) -> float:
-        """Of all edges, nm."""
-        return max(self.cutoff, self.score_cutoff or 0.0, self.ion_cutoff or 0.0)
+    def cutoffs(self) -> tuple[float, float | None]:
+        """Cutoff of the Dynamics GNN's edges, and of those between ions where it is their own, nm."""
+        return self.cutoff, self.ion_cutoff
+
+    @property
+    def score_cutoffs(self) -> tuple[float, float | None]:
+        """The same of the Score GNN's edges."""
+        return self.score_cutoff or self.cutoff, self.score_ion_cutoff or self.ion_cutoff
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -331,6 +340,7 @@ def _networks_of_today(module: Any, description: ModelDescription, source: str) 
             cutoff=description.cutoff,
             score_cutoff=description.score_cutoff,
             ion_cutoff=description.ion_cutoff,
+            score_ion_cutoff=description.score_ion_cutoff,
             mean_atom_mass=1.0,  # comes with the weights
             options=NetworkOptions(**{**BEFORE, **description.networks}),
             scales=Scales(**description.scales),

@@ -146,11 +146,11 @@ class LearnedSimulator:
         self.model = model
         self.systems = list(systems)
         self.seed = seed
+        cutoff, ion_cutoff = model.description.cutoffs
+        score_cutoff, score_ion_cutoff = model.description.score_cutoffs
         boxes = [None] * len(self.systems) if box_vectors is None else list(box_vectors)
         if len(boxes) != len(self.systems):
             raise UserError(f"{len(boxes)} boxes for {len(self.systems)} systems")
-        cutoff, score_cutoff = model.description.cutoff, model.description.score_cutoff
-        ion_cutoff = model.description.ion_cutoff
         self.boxes = [None if box is None else np.array(box, dtype=np.float64) for box in boxes]
         for cg, box in zip(self.systems, self.boxes, strict=True):
             check_box_fits(model, cg.system.name, box)
@@ -172,7 +172,7 @@ class LearnedSimulator:
                 _Tile(
                     slice(self.slices[own.start].start, self.slices[own.stop - 1].stop),
                     BatchedGraph(of_tile, cutoff, tensors[own], ion_cutoff),
-                    BatchedGraph(of_tile, score_cutoff or cutoff, tensors[own], ion_cutoff)
+                    BatchedGraph(of_tile, score_cutoff, tensors[own], score_ion_cutoff)
                     if self.refinement.levels
                     else None,
                     torch.cat([embedded[id(cg)] for cg in self.systems[own]]),

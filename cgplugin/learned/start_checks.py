@@ -36,7 +36,8 @@ def check_box_fits(model: LearnedModel, name: str, box_vectors: NDArray[np.float
         return
     check_box(box_vectors, name)
     try:
-        check_cutoff(model.description.longest_cutoff, box_vectors)
+        for cutoff, ion_cutoff in (model.description.cutoffs, model.description.score_cutoffs):
+            check_cutoff(cutoff, box_vectors, ion_cutoff)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 

@@ -24,7 +24,9 @@ class LearnedNetworks(nn.Module):
     score_cutoff : float, optional
         Of the Score GNN's edges, nm; by default ``cutoff``.
     ion_cutoff : float, optional
-        Of the edges between ions, in both, nm; by default they are like all others.
+        Of the edges between ions, nm; by default they are like all others.
+    score_ion_cutoff : float, optional
+        Of the Score GNN's edges between ions, nm; by default ``ion_cutoff``.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class LearnedNetworks(nn.Module):
         scales: Scales,
         score_cutoff: float | None = None,
         ion_cutoff: float | None = None,
+        score_ion_cutoff: float | None = None,
     ) -> None:
         super().__init__()
         self.embedding = EmbeddingGNN(n_atom_types, n_bond_types, options, mean_atom_mass)
         self.dynamics = DynamicsGNN(self.embedding.n_out, n_history, cutoff, options, scales, ion_cutoff)
         reach = cutoff if score_cutoff is None else score_cutoff
-        self.score = ScoreGNN(reach, options, scales, ion_cutoff) if options.score else None
+        ion_reach = ion_cutoff if score_ion_cutoff is None else score_ion_cutoff
+        self.score = ScoreGNN(reach, options, scales, ion_reach) if options.score else None
 
     @torch.jit.export
     def embed(

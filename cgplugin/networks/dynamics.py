@@ -81,7 +81,7 @@ class DynamicsGNN(nn.Module):
     options : NetworkOptions
     scales : Scales
     ion_cutoff : float, optional
-        Of the edges between ions, nm.
+        Of the edges between ions, nm. Two ions may have several edges in a small box, one for each image.
     """
 
     centres: Tensor

@@ -142,12 +142,14 @@ class WindowDataset(Dataset[Batch]):
     score_cutoff : float, optional
         Of the Score GNN's edges, nm; by default ``cutoff``.
     ion_cutoff : float, optional
-        Of the edges between ions, in both, nm; by default they are like all others.
+        Of the edges between ions, nm; by default they are like all others.
+    score_ion_cutoff : float, optional
+        Of the Score GNN's edges between ions, nm; by default ``ion_cutoff``.
 
     Raises
     ------
     UserError
-        If a trajectory is shorter than one window, or has a type that the vocabulary lacks; if a cutoff exceeds half of a box.
+        If a trajectory is shorter than one window, or has a type that the vocabulary lacks; if a box is too small for a cutoff.
     """
 
     def __init__(
@@ -162,12 +164,13 @@ class WindowDataset(Dataset[Batch]):
         levels: Sequence[float] = (),
         score_cutoff: float | None = None,
         ion_cutoff: float | None = None,
+        score_ion_cutoff: float | None = None,
     ) -> None:
         self.trajectories = list(trajectories)
-        self.stride, self.n_history, self.cutoff, self.augmentation = stride, n_history, cutoff, augmentation
+        self.stride, self.n_history, self.augmentation = stride, n_history, augmentation
         self.levels = np.array(levels)
-        self.score_cutoff = cutoff if score_cutoff is None else score_cutoff
-        self.ion_cutoff = ion_cutoff
+        self.cutoffs = (cutoff, ion_cutoff)
+        self.score_cutoffs = (score_cutoff or cutoff, score_ion_cutoff or ion_cutoff)
         needed = (n_history + 1) * stride + 1
         for trajectory in self.trajectories:
             if trajectory.n_frames < needed:
@@ -175,11 +178,12 @@ class WindowDataset(Dataset[Batch]):
                     f"{trajectory.source}: has {trajectory.n_frames} frames, but one sample takes {needed} (a time step is "
                     f"{stride} frames, times history + 1): use a shorter time step or a longer trajectory"
                 )
-        reach = max(self.cutoff, self.score_cutoff if len(self.levels) else 0.0, ion_cutoff or 0.0)
+        used = [self.cutoffs, self.score_cutoffs] if len(self.levels) else [self.cutoffs]
         for trajectory in self.trajectories:
             if trajectory.box_vectors is not None:
                 try:
-                    check_cutoff(reach, trajectory.box_vectors)
+                    for of_all, of_ions in used:
+                        check_cutoff(of_all, trajectory.box_vectors, of_ions)
                 except UserError as error:
                     raise UserError(f"{trajectory.source}: {error}, or a shorter cutoff") from error
         self.n_windows = np.array([trajectory.n_frames - needed + 1 for trajectory in self.trajectories])
@@ -212,14 +216,14 @@ class WindowDataset(Dataset[Batch]):
         target = moved[:, -1] - moved[:, -2]
         present, future = frames[:, -2], frames[:, -1]
         n_windows, _, n_beads, _ = windows.shape
-        vectors, graphs = {"target": target}, [self._edges(request.system, windows[:, -2], present, self.cutoff)]
+        vectors, graphs = {"target": target}, [self._edges(request.system, windows[:, -2], present, *self.cutoffs)]
         if len(self.levels):
             normal = random.standard_normal(target.shape)
             sigma = random.choice(self.levels, size=n_windows)
             noise = sigma[:, None, None] * normal
             vectors |= {"change": target + noise, "normal": normal}
             noisy = windows[:, -1] + noise
-            graphs.append(self._edges(request.system, noisy, future, self.score_cutoff))
+            graphs.append(self._edges(request.system, noisy, future, *self.score_cutoffs))
             level = torch.tensor(sigma.repeat(n_beads), dtype=torch.float32)
         if self.augmentation.rotate:
             turns = Rotation.random(n_windows, rng=random).as_matrix()
@@ -246,17 +250,18 @@ class WindowDataset(Dataset[Batch]):
         positions: NDArray[np.float64],
         frames: NDArray[np.int64],
         cutoff: float,
+        ion_cutoff: float | None,
     ) -> Edges:
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
         if graph.is_small:
             of_frames = None if boxes is None else torch.from_numpy(boxes[frames])
-            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames, self.ion_cutoff)
+            return graph.edges_of_frames(torch.from_numpy(positions), cutoff, of_frames, ion_cutoff)
         parts = [
             graph.edges(
                 torch.from_numpy(own),
                 cutoff,
                 None if boxes is None else torch.from_numpy(boxes[frame]),
-                ion_cutoff=self.ion_cutoff,
+                ion_cutoff=ion_cutoff,
             )
             for own, frame in zip(positions, frames, strict=True)
         ]

@@ -34,8 +34,11 @@ class TrainingOptions:
     )
     ion_cutoff: float | None = _option(
         None,
-        "Radius of the edges between ions (beads that are a molecule of their own) of both networks; that of all others, if "
-        "not given.",
+        "Radius of the edges between ions (beads that are a molecule of their own), up to the width of the box; that of all "
+        "others, if not given.",
+    )
+    score_ion_cutoff: float | None = _option(
+        None, "Radius of the Score GNN's edges between ions; that of all edges between ions, if not given."
     )
     steps: int = _option(3000, "Training steps at most; rounded up to whole validation intervals.")
     systems_per_batch: int = _option(8, "Systems in a batch.")
@@ -75,8 +78,10 @@ class TrainingOptions:
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
         for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip"):
             self._require(name, getattr(self, name) >= 0, "no negative number")
-        for name in ("time_step", "cutoff", "score_cutoff", "ion_cutoff"):
+        for name in ("time_step", "cutoff", "score_cutoff", "ion_cutoff", "score_ion_cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")
+        if self.score_ion_cutoff is not None and self.ion_cutoff is None:
+            raise UserError("a score-ion-cutoff needs an ion-cutoff")
         self._require("averaging", 0 <= self.averaging <= 1, "a number from 0 to 1")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a number from 0 to below 1")
 

@@ -108,6 +108,7 @@ def train(
         levels=levels,
         score_cutoff=score_cutoff,
         ion_cutoff=options.ion_cutoff,
+        score_ion_cutoff=options.score_ion_cutoff,
     )
     training_set, validation_set = windows(trajectories, augmentation=augmentation), windows(validation)
 
@@ -123,6 +124,7 @@ def train(
         cutoff=cutoff,
         score_cutoff=score_cutoff,
         ion_cutoff=options.ion_cutoff,
+        score_ion_cutoff=options.score_ion_cutoff,
         mean_atom_mass=float(np.mean(np.concatenate([t.cg.system.masses for t in trajectories]))),
         options=network,
         scales=scales,
@@ -140,6 +142,7 @@ def train(
         cutoff=cutoff,
         score_cutoff=score_cutoff if levels else None,
         ion_cutoff=options.ion_cutoff,
+        score_ion_cutoff=options.score_ion_cutoff if levels else None,
         atoms_per_bead=options.atoms_per_bead,
         partition_seed=options.partition_seed,
         atom_types=vocabulary.atom_types,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cgplugin.coarse_graining.neighbours import ALL_PAIRS_LIMIT, BETWEEN_IONS, WITHIN_CUTOFF, BeadGraph
+from cgplugin.systems.periodic import box_heights
 
 STENCIL = [cell for cell in itertools.product((-1, 0, 1), repeat=3) if cell >= (0, 0, 0)]
 """The own cell and one of each two opposite neighbours: every pair of cells once."""
@@ -23,7 +24,7 @@ class AllPairs(nn.Module):
     graph : BeadGraph
         A small one; see `BeadGraph.is_small`.
     cutoff : float
-        nm.
+        nm, up to half the smallest height of the box.
     box_vectors : Tensor of float64, shape (3, 3), or None
         nm, rows.
     """
@@ -53,7 +54,7 @@ class AllPairs(nn.Module):
         separations = positions.index_select(0, j) - positions.index_select(0, i)
         box, inverse_box = self.box, self.inverse_box
         if box is not None and inverse_box is not None:
-            # exact up to half the smallest height of the box, which no cutoff exceeds
+            # exact up to half the smallest height of the box
             images = torch.round(separations @ inverse_box)
             separations = separations - images @ box
             wanted = ~(self.bonded & (images == 0).all(dim=1))
@@ -64,7 +65,7 @@ class AllPairs(nn.Module):
 
 
 class CellList(nn.Module):
-    """Pairs within the cutoff in linear time, by cells at least as wide as the cutoff.
+    """Pairs within the cutoff in linear time, by cells at least as wide as the cutoff; of two beads, all images within it.
 
     Without a box, one is put around the beads, so wide that none is within the cutoff of another's image.
 
@@ -72,7 +73,7 @@ class CellList(nn.Module):
     ----------
     graph : BeadGraph
     cutoff : float
-        nm.
+        nm, up to the smallest height of the box.
     box_vectors : Tensor of float64, shape (3, 3), or None
         nm, rows.
 
@@ -194,7 +195,8 @@ class BeadEdges(nn.Module):
 
 
 def _search(graph: BeadGraph, cutoff: float, box_vectors: Tensor | None) -> AllPairs | CellList:
-    kind = AllPairs if graph.is_small else CellList
+    several_images = box_vectors is not None and cutoff > 0.5 * float(box_heights(box_vectors.numpy()).min())
+    kind = AllPairs if graph.is_small and not several_images else CellList
     return kind(graph, cutoff, box_vectors)
 
 

@@ -135,14 +135,18 @@ class RefinedStep(LearnedStep):
         Noise levels of the flow, nm, descending.
     score_cutoff : float
         Of the Score GNN's edges, nm.
+    score_ion_cutoff : float or None
+        Of those between ions, nm.
     **kwargs
         See `LearnedStep`.
     """
 
-    def __init__(self, *, levels: list[float], score_cutoff: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *, levels: list[float], score_cutoff: float, score_ion_cutoff: float | None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.levels = [*levels, 0.0]
-        self.next_edges = BeadEdges(kwargs["graph"], score_cutoff, kwargs["box_vectors"], kwargs["ion_cutoff"])
+        self.next_edges = BeadEdges(kwargs["graph"], score_cutoff, kwargs["box_vectors"], score_ion_cutoff)
 
     def forward(self, positions: Tensor, box_vectors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `LearnedStep.forward`."""
@@ -228,10 +232,12 @@ def learned_step(
     if not refinement.levels:
         return torchscript.compiled(LearnedStep(**step))
     levels = _flow_levels(model, refinement)
+    score_cutoff, score_ion_cutoff = description.score_cutoffs
     return torchscript.compiled(
         RefinedStep(
             levels=levels,
-            score_cutoff=description.score_cutoff or description.cutoff,
+            score_cutoff=score_cutoff,
+            score_ion_cutoff=score_ion_cutoff,
             **step,
         )
     )

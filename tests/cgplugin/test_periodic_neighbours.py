@@ -13,7 +13,7 @@ from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
 from cgplugin.coarse_graining.verlet_list import VerletList, choose_skin
 from cgplugin.systems.periodic import box_heights
 
-Edge = tuple[int, int, int]
+Edge = tuple[int, int, tuple[int, ...]]
 
 CUTOFF = 2.4
 
@@ -63,9 +63,9 @@ def by_brute_force(
         wanted &= ~(direct & (hops > 0)) & ~np.eye(n, dtype=bool)
         for i, j in np.argwhere(wanted):
             kind = 3 if between_ions[i, j] else 0
-            found[(int(j), int(i), hash(tuple(image[i, j])))] = (kind, r[i, j])
+            found[(int(j), int(i), tuple(image[i, j].tolist()))] = (kind, r[i, j])
     for i, j in np.argwhere(hops > 0):
-        found[(int(j), int(i), hash((0, 0, 0)))] = (int(hops[i, j]), x[i] - x[j])
+        found[(int(j), int(i), (0, 0, 0))] = (int(hops[i, j]), x[i] - x[j])
     return found
 
 
@@ -76,7 +76,7 @@ def by_image(edges: Edges, x: np.ndarray, box: np.ndarray) -> dict[Edge, tuple[i
     for (j, i), r, kind in zip(edges.pairs.T.tolist(), separations, edges.kinds.tolist(), strict=True):
         image = (r - (x[i] - x[j])) @ inverse
         np.testing.assert_allclose(image, np.rint(image), atol=1e-5)
-        key = (j, i, hash(tuple(np.rint(image).astype(int))))
+        key = (j, i, tuple(np.rint(image).astype(int).tolist()))
         assert key not in found
         found[key] = (kind, r)
     return found
@@ -90,7 +90,10 @@ def assert_same(found: dict, expected: dict) -> None:
 
 
 @pytest.mark.parametrize("small", [True, False])
-@pytest.mark.parametrize(("cutoff", "ion_cutoff"), [(CUTOFF, None), (0.7 * CUTOFF, CUTOFF), (CUTOFF, 0.7 * CUTOFF)])
+@pytest.mark.parametrize(
+    ("cutoff", "ion_cutoff"),
+    [(CUTOFF, None), (0.7 * CUTOFF, CUTOFF), (CUTOFF, 0.7 * CUTOFF), (CUTOFF, 2 * CUTOFF)],
+)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), triclinic=st.booleans())
 def test_edges_are_those_of_brute_force(
@@ -146,6 +149,26 @@ def test_skin_never_shows(step: float, periodic: bool, skin: float | None) -> No
         assert carried.n_builds <= 4
 
 
+@pytest.mark.parametrize("step", [0.02, 1.0])
+def test_skin_never_shows_where_ions_see_several_images(step: float) -> None:
+    random = np.random.default_rng(1)
+    box = random_box(random)
+    reach = 0.99 * box_heights(box).min()
+    vectors = torch.tensor(box)
+    x = random.uniform(size=(40, 3)) @ box * 3
+    carried = VerletList(40, reach, vectors, skin=0.5, several_images=True)
+    for _ in range(30):
+        pairs, separations = carried.find(torch.tensor(x))
+        fresh_pairs, fresh_separations = VerletList(40, reach, vectors, skin=0.0, several_images=True).find(
+            torch.tensor(x)
+        )
+        assert torch.equal(pairs, fresh_pairs)
+        assert torch.equal(separations, fresh_separations)
+        assert len(torch.unique(pairs, dim=1).T) < pairs.shape[1]
+        x = x + random.normal(size=x.shape) * step
+    assert carried.n_builds < 30 or step == 1.0
+
+
 def test_rebuilt_when_one_bead_has_moved_half_the_skin() -> None:
     x = np.zeros((3, 3))
     x[1, 0], x[2, 0] = 2.9, 30.0
@@ -168,7 +191,7 @@ def test_skin_pays_for_short_steps_only() -> None:
 
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("limit", [128, 30, 0])
-@pytest.mark.parametrize(("cutoff", "ion_cutoff"), [(CUTOFF, None), (1.8, CUTOFF)])
+@pytest.mark.parametrize(("cutoff", "ion_cutoff"), [(CUTOFF, None), (1.8, CUTOFF), (1.8, 4.5)])
 def test_batch_of_boxes_is_every_system_alone(
     alike: bool, limit: int, cutoff: float, ion_cutoff: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +265,8 @@ def test_small_box_is_refused_before_anything_is_searched(limit: int, monkeypatc
     with pytest.raises(UserError, match=r"cutoff of 2\.4 nm exceeds half of the smallest box height \(4 nm\)"):
         BatchedGraph([graph], CUTOFF, [box])
     with pytest.raises(UserError, match=r"cutoff of 2\.4 nm exceeds half of the smallest box height \(4 nm\)"):
-        BatchedGraph([graph], 1.0, [box], CUTOFF)
+        BatchedGraph([graph], CUTOFF, [box], 3.9)
+    with pytest.raises(UserError, match=r"ion cutoff of 4\.1 nm exceeds the smallest box height \(4 nm\)"):
+        BatchedGraph([graph], 1.0, [box], 4.1)
     with pytest.raises(UserError, match="half of the smallest box height"):
         graph.edges(torch.zeros(graph.n_beads, 3, dtype=torch.float64), CUTOFF, box)

@@ -21,7 +21,7 @@ from tests.random_model import random_model
 Array = NDArray[np.float64]
 
 BOX = np.array([[7.0, 0, 0], [-2.0, 6.5, 0], [1.5, 2.5, 7.5]])
-CUTOFF, ION_CUTOFF = 2.8, 3.0
+CUTOFF, ION_CUTOFF, SCORE_ION_CUTOFF = 2.8, 4.5, 3.0
 
 
 def solution(n_chains: int = 5, n_ions: int = 12, name: str = "solution") -> CoarseGraining:
@@ -49,6 +49,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             [solution().system],
             cutoff=CUTOFF,
             ion_cutoff=ION_CUTOFF,
+            score_ion_cutoff=SCORE_ION_CUTOFF,
             atoms_per_bead=1,
             options=options,
             refinement_levels=2,
@@ -249,7 +250,7 @@ def test_what_does_not_fit_is_refused(model: LearnedModel) -> None:
             LearnedSimulator(model, [cg], box_vectors=[box]).start([start])
 
     refused("solution: a system without a box, but .* was trained with one", None)
-    refused(r"solution: the cutoff of 3 nm exceeds half of the smallest box height", BOX * 0.7)
+    refused(r"solution: the cutoff of 2.8 nm exceeds half of the smallest box height", BOX * 0.7)
     nan = BOX.copy()
     nan[1, 1] = np.nan
     refused(r"solution: the box is not finite: \(7 0 0, -2 nan 0, 1\.5 2\.5 7\.5\) nm", nan)

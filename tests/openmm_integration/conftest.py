@@ -39,4 +39,4 @@ def electrolyte_model(electrolytes: list[Structure], tmp_path_factory: pytest.Te
     path = tmp_path_factory.mktemp("model") / "model.pt"
     options = NetworkOptions(hidden=8, layers=1, score=True, score_layers=1)
     systems = [structure.system for structure in electrolytes]
-    return random_model(path, systems, ion_cutoff=3.1, options=options)
+    return random_model(path, systems, ion_cutoff=5.0, score_ion_cutoff=3.1, options=options)

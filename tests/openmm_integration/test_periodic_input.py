@@ -135,12 +135,19 @@ def test_molecules_without_image_flags_are_made_whole(
         assert np.ptp(np.rint(images[electrolytes[0].system.molecules == molecule]), axis=0).max() == 0
 
 
-@pytest.mark.parametrize("option", ["--cutoff", "--score-cutoff", "--ion-cutoff"])
-def test_training_with_a_cutoff_beyond_half_a_box(option: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (["--cutoff", 3.7], "the cutoff of 3.7 nm exceeds half of the smallest box height"),
+        (["--score-cutoff", 3.7], "the cutoff of 3.7 nm exceeds half of the smallest box height"),
+        (["--ion-cutoff", 7.3], "the ion cutoff of 7.3 nm exceeds the smallest box height"),
+        (["--ion-cutoff", 5, "--score-ion-cutoff", 7.3], "the ion cutoff of 7.3 nm exceeds the smallest box height"),
+    ],
+)
+def test_training_with_a_cutoff_beyond_the_box(options: list[str | float], refusal: str, tmp_path: Path) -> None:
     data = ["--data", ELECTROLYTES / "000", "--force-field", "electrolyte", "--atoms-per-bead", 5, "--time-step", 10]
-    done = run_cli("train", *data, "--score", option, 3.7, "--steps", 1, "--out", tmp_path / "m.pt")
+    done = run_cli("train", *data, "--score", *options, "--steps", 1, "--out", tmp_path / "m.pt")
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        f"cgplugin: {ELECTROLYTES / '000' / 'traj.lammpstrj.bz2'}: the cutoff of 3.7 nm exceeds half of the smallest box height "
-        "(7.24316 nm): use a larger box, or a shorter cutoff"
+        f"cgplugin: {ELECTROLYTES / '000' / 'traj.lammpstrj.bz2'}: {refusal} (7.24316 nm): use a larger box, or a shorter cutoff"
     )

@@ -86,9 +86,10 @@ def test_beads_in_one_place_and_far_apart_have_cells() -> None:
     assert [row[:2] for row in found_by(CellList, positions, None)] == [row[:2] for row in one_by_one(positions, None)]
 
 
+@pytest.mark.parametrize("ion_cutoff", [1.35, 2.6])
 @pytest.mark.parametrize("n_ions", [0, 1, 30, 200])
 @pytest.mark.parametrize("name", ["none", "triclinic"])
-def test_ions_with_a_cutoff_of_their_own(name: str, n_ions: int) -> None:
+def test_ions_with_a_cutoff_of_their_own(name: str, n_ions: int, ion_cutoff: float) -> None:
     """The edges of `BeadGraph.edges`, of systems whose ions are few or many, among few or many chains."""
     random = np.random.default_rng(2)
     box = BOXES[name]
@@ -99,8 +100,8 @@ def test_ions_with_a_cutoff_of_their_own(name: str, n_ions: int) -> None:
         positions = torch.tensor(3 * random.random((n, 3)))
         vectors = None if box is None else torch.tensor(box)
         graph = BeadGraph.of(cg)
-        expected = graph.edges(positions, CUTOFF, vectors, ion_cutoff=1.35)
-        found = torchscript.compiled(BeadEdges(graph, CUTOFF, vectors, 1.35))(positions)
+        expected = graph.edges(positions, CUTOFF, vectors, ion_cutoff=ion_cutoff)
+        found = torchscript.compiled(BeadEdges(graph, CUTOFF, vectors, ion_cutoff))(positions)
 
         def rows(pairs: torch.Tensor, separations: torch.Tensor, kinds: torch.Tensor) -> np.ndarray:
             table = np.column_stack([pairs.T, kinds, separations])

@@ -240,8 +240,8 @@ def _compare_chains(
     baselines: "Mapping[str, StructureBaseline]",
 ) -> list[Path]:
     """Compare, print, write, and give the files."""
-    from cgplugin.evaluation.evaluate import evaluate
-    from cgplugin.evaluation.report import terminal_text, write_report
+    from cgplugin.evaluation.chain_report import terminal_text, write_report
+    from cgplugin.evaluation.chains import evaluate
     from openmm_integration.runs.resumable_run import STRETCH_LIMIT
 
     evaluation = evaluate(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cgplugin.files import write_text
 from cgplugin.tables import csv_text
 
-from .curves import MD
+from .chain_curves import MD
 from .electrolyte_sample import DRIFTING, ElectrolyteSample
 from .electrolytes import ElectrolyteEvaluation, SystemSamples
 

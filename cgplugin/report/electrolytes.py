@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cgplugin.evaluation.curves import MD
+from cgplugin.evaluation.chain_curves import MD
 from cgplugin.evaluation.electrolyte_curves import DISPLACEMENTS, OVER_TIME, RDF
 from cgplugin.observables.statistics import value_and_error
 

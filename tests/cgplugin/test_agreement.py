@@ -18,7 +18,7 @@ from cgplugin.evaluation.agreement import (
     relative_error,
     spearman,
 )
-from cgplugin.evaluation.evaluate import distance_to_gaussian
+from cgplugin.evaluation.chain_comparison import distance_to_gaussian
 
 
 def test_known_values() -> None:

@@ -1,4 +1,4 @@
-"""The curves of an evaluation as numbers: what its plots show, in files that other programs can read."""
+"""The curves of an evaluation of chains as numbers: what its plots show, in files that other programs can read."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from cgplugin.files import replacing, write_text
 from cgplugin.observables.statistics import autocorrelation, density, effective_sample_size, relaxation_time
 from cgplugin.tables import csv_text
 
-from .evaluate import LEARNED, Evaluation, SystemComparison
+from .chains import LEARNED, Evaluation, SystemComparison
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Plots of an evaluation: parity, distributions, autocorrelations, free-energy surfaces."""
+"""Plots of an evaluation of chains: parity, distributions, autocorrelations, free-energy surfaces."""
 
 import math
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
 from cgplugin.observables.statistics import density, effective_sample_size
 
-from .curves import MD, decays_of, span_of_decay
-from .evaluate import LEARNED, Evaluation, SystemComparison
+from .chain_curves import MD, decays_of, span_of_decay
+from .chains import LEARNED, Evaluation, SystemComparison
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

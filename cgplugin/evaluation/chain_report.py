@@ -1,4 +1,4 @@
-"""An evaluation as tables: for the terminal, CSV, JSON, Markdown."""
+"""An evaluation of chains as tables: for the terminal, CSV, JSON, Markdown."""
 
 import math
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from cgplugin.files import write_json, write_text
 from cgplugin.tables import aligned_text, csv_text, markdown_text, or_dash, without_nan
 from cgplugin.units import length_unit, time_unit
 
-from .curves import write_curves
-from .evaluate import HALVES, LEARNED, Evaluation, Method
+from .chain_curves import write_curves
+from .chains import HALVES, LEARNED, Evaluation, Method
 
 COLUMNS = {
     "rg2_r2": ("Rg^2 r2", "{:.2f}"),
@@ -30,9 +30,9 @@ def write_report(evaluation: Evaluation, out: Path) -> list[Path]:
     """Write tables and plots into a folder and give their names.
 
     ``evaluation.md`` is for reading; ``methods.csv`` and ``systems.csv`` hold its two tables, ``evaluation.json`` all of it;
-    the curves are in the files of `cgplugin.evaluation.curves`.
+    the curves are in the files of `cgplugin.evaluation.chain_curves`.
     """
-    from .plots import write_plots
+    from .chain_plots import write_plots
 
     write_text(out / "evaluation.md", report_text(evaluation))
     write_text(out / "methods.csv", methods_csv(evaluation))

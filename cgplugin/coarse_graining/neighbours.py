@@ -22,6 +22,11 @@ WITHIN_CUTOFF, BONDED, NEXT_NEAREST, BETWEEN_IONS = 0, 1, 2, 3
 """Edge kinds; see `cgplugin.networks.dynamics.DynamicsGNN`, and of the last `cgplugin.networks.score.ScoreGNN`."""
 
 
+def along_bonds(kinds: Tensor) -> Tensor:
+    """Which edges of these kinds join beads one or two CG bonds apart: those whose noise may be correlated."""
+    return ((kinds == BONDED) | (kinds == NEXT_NEAREST)).nonzero().squeeze(1)
+
+
 class Edges(NamedTuple):
     """Directed edges of a bead graph, both directions of every pair.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.coarse_graining.drift import drifts, without_drift
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges, along_bonds
 from cgplugin.errors import UserError
 from cgplugin.networks.dynamics import Prediction
 
@@ -363,7 +363,7 @@ def _drift(prediction: Prediction, edges: Edges, force: Tensor) -> Tensor:
 def _mixing(prediction: Prediction, edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
     """Sender, receiver and mixing (n_mixed, 1) of the edges along which noise is mixed, where the prediction is."""
     device = prediction.mixing.device
-    mixed = edges.kinds.nonzero().squeeze(1)
+    mixed = along_bonds(edges.kinds)
     sender, receiver = edges.pairs.index_select(1, mixed).to(device)
     return sender, receiver, prediction.mixing.index_select(0, mixed.to(device)).unsqueeze(1)
 

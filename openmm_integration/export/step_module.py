@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
-from cgplugin.coarse_graining.neighbours import BeadGraph
+from cgplugin.coarse_graining.neighbours import BONDED, NEXT_NEAREST, BeadGraph
 from cgplugin.errors import UserError
 from cgplugin.learned import torchscript
 from cgplugin.learned.learned_model import LearnedModel
@@ -61,6 +61,7 @@ class LearnedStep(nn.Module):
         self.edges = BeadEdges(graph, cutoff, box_vectors, ion_cutoff)
         self.n_beads, self.n_frames = layout.n_beads, layout.n_history + 1
         self.stochastic = stochastic
+        self.bonded, self.next_nearest = BONDED, NEXT_NEAREST
         self.register_buffer("embedding", embedding)
         self.register_buffer("masses", masses)
         self.register_buffer("box", box_vectors)
@@ -109,7 +110,7 @@ class LearnedStep(nn.Module):
         """F xi, shape (n_beads, 3); see `cgplugin.networks.dynamics.Prediction`."""
         if not self.stochastic:
             return torch.zeros_like(scale)
-        mixed = kinds.nonzero().squeeze(1)
+        mixed = ((kinds == self.bonded) | (kinds == self.next_nearest)).nonzero().squeeze(1)
         sender, receiver = pairs[0].index_select(0, mixed), pairs[1].index_select(0, mixed)
         weights = mixing.index_select(0, mixed).unsqueeze(1)
         return scale * normal.index_add(0, receiver, weights * normal.index_select(0, sender))

@@ -5,8 +5,9 @@ r"""Ion pairs at each stage of a learned step from recorded frames, compared wit
 
 Anions around a cation after one step: as the Dynamics GNN predicts it, after the refinement, and after a refinement that starts
 from what MD did in place of the prediction. Where the last is right and the one before is not, the refinement has been given
-too few pairs to begin with. Then the drift of cation and anion towards each other by their distance, that of MD and the predicted
-mean.
+too few pairs to begin with. Then, by their distance, the drift of cation and anion towards each other, that of MD and the
+predicted mean; and how much a step changes their distance beside, in MD about that mean and as predicted for beads with noise of
+their own.
 """
 
 import itertools
@@ -30,8 +31,8 @@ Array = NDArray[np.float64]
 RADII = (1.7, 3.0)
 """Radii that anions are counted in, nm."""
 
-DISTANCES = (0.8, 1.7, 2.5, 3.3, 4.1)
-"""Edges of the bands of distance for the drift, nm."""
+DISTANCES = (0.8, 1.7, 2.5, 3.3, 4.1, 5.0)
+"""Edges of the bands of distance for the drift, nm; up to half a box all pairs, beyond it nearest images alone."""
 
 PREDICTED, REFINED, FROM_MD = "predicted", "refined", "refined from MD"
 
@@ -63,9 +64,10 @@ class IonPairs:
 
 
 def learned_and_true(model: LearnedModel, path: CoarseTrajectory, pairs: IonPairs) -> tuple[dict[str, Array], Array]:
-    """Coordination after a step of MD and at each stage of the learned one; drift of MD and of the predicted mean.
+    """Coordination after a step of MD and at each stage of the learned one; changes of distance in MD and as predicted.
 
-    The drift, shape (3, n_bands), has sums over pairs, and last their number.
+    The changes, shape (5, n_bands), are sums over pairs: of MD's and predicted drift, of MD's squared deviation from the latter
+    and the predicted variance, and last the number of pairs.
     """
     stride = round(model.time_step / path.interval)
     present = np.linspace(model.n_history * stride, path.n_frames - 1 - stride, FRAMES).astype(np.int64)
@@ -113,8 +115,10 @@ def learned_and_true(model: LearnedModel, path: CoarseTrajectory, pairs: IonPair
     bands = [(distances >= a) & (distances < b) for a, b in itertools.pairwise(DISTANCES)]
     mean = (latest + prediction.mean).numpy().reshape(before.shape)
     outwards = [(pairs.between(vectors) * apart).sum(axis=3) / distances for vectors in (moved, mean)]
-    sums = [[along[band].sum() for band in bands] for along in outwards]
-    return found, np.array([*sums, [band.sum() for band in bands]])
+    variance = prediction.scale[:, 0].square().numpy().reshape(before.shape[:2])
+    of_pairs = variance[:, pairs.cations][:, :, None] + variance[:, pairs.anions][:, None]
+    changes = [*outwards, (outwards[0] - outwards[1]) ** 2, of_pairs, np.ones_like(distances)]
+    return found, np.array([[values[band].sum() for band in bands] for values in changes])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,9 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bands = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(DISTANCES)]
     print("\ndrift of cation and anion away from each other in a step, nm\n")
     print(f"{'':20}" + "".join(f"{band:>18}" for band in bands))
-    of_md, of_mean, number = np.sum([drift for _, drift in results], axis=0)
+    of_md, of_mean, *variances, number = np.sum([changes for _, changes in results], axis=0)
     for name, sums in (("MD", of_md), ("predicted mean", of_mean)):
         print(f"{name:20}" + "".join(f"{value:>+18.3f}" for value in sums / number))
+    print("\nvariance of their distance about that mean, nm^2\n")
+    for name, sums in zip(("MD", "predicted"), variances, strict=True):
+        print(f"{name:20}" + "".join(f"{value:>18.3f}" for value in sums / number))
 
 
 if __name__ == "__main__":

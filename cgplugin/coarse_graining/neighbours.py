@@ -9,11 +9,9 @@ import torch
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
-from cgplugin.systems.periodic import box_heights
-
 from .coarsening import CoarseGraining
 from .pair_boxes import PairBoxes
-from .verlet_list import VerletList, check_cutoff, squared_length
+from .verlet_list import VerletList, check_cutoff, sees_several_images, squared_length
 
 ALL_PAIRS_LIMIT = 128
 """Up to this many beads, all pairs of a system are tried: cheaper than building cells, and many systems are tried at once."""
@@ -250,6 +248,8 @@ class _AllPairs:
         Free pairs several images of which may be within their cutoff.
     far_boxes : PairBoxes or None
         Of these pairs, where there are any.
+    ion_cutoff : float
+        Of these pairs, nm.
     """
 
     bonded: Tensor
@@ -261,6 +261,7 @@ class _AllPairs:
     free_kinds: Tensor
     far: Tensor
     far_boxes: PairBoxes | None
+    ion_cutoff: float
 
     @classmethod
     def of(
@@ -291,12 +292,12 @@ class _AllPairs:
             squared = torch.where(between, ion_cutoff**2, squared)
             free_kinds[between] = BETWEEN_IONS
         far, far_boxes = torch.empty(0, dtype=torch.int64), None
-        if ion_cutoff is not None and box_vectors is not None and boxes is not None:
-            lowest = min(float(box_heights(box.numpy()).min()) for box in box_vectors)
-            if ion_cutoff > 0.5 * lowest:
-                far = (free_kinds == BETWEEN_IONS).nonzero().squeeze(1)
-                far_boxes = boxes.of(far)
-        return cls(bonded, kinds, free, n_others, boxes, squared, free_kinds, far, far_boxes)
+        reach = ion_cutoff or cutoff
+        # without ions' own cutoff never: that of all beads is half a box at most
+        if boxes is not None and any(sees_several_images(reach, box.numpy()) for box in box_vectors or ()):
+            far = (free_kinds == BETWEEN_IONS).nonzero().squeeze(1)
+            far_boxes = boxes.of(far)
+        return cls(bonded, kinds, free, n_others, boxes, squared, free_kinds, far, far_boxes, reach)
 
     def edges(self, positions: Tensor) -> Edges:
         """Edges of the joined systems at positions (n_beads, 3), float64, nm."""
@@ -311,8 +312,7 @@ class _AllPairs:
         keep = near.nonzero().squeeze(1)
         kept = separations.index_select(0, keep)
         if self.far_boxes is not None:
-            reach = self.squared_cutoffs.index_select(0, self.far)
-            of_far, further = self.far_boxes.further_images(separations.index_select(0, self.far), reach)
+            of_far, further = self.far_boxes.further_images(separations.index_select(0, self.far), self.ion_cutoff)
             keep, kept = torch.cat([keep, self.far.index_select(0, of_far)]), torch.cat([kept, further])
         separations = kept.to(torch.float32)
         pairs = self.free.index_select(1, keep)

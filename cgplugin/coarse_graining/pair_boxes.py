@@ -43,18 +43,22 @@ class PairBoxes:
 
     def fractions(self, separations: Tensor) -> Tensor:
         """Separations (n, 3) in units of the box vectors."""
-        return separations * self.inverse if self.inverse.dim() == 2 else _times(separations, self.inverse)
+        if self.inverse.dim() == 2:
+            return separations * self.inverse
+        return lattice_shift(separations.unsqueeze(1), self.inverse).squeeze(1)
 
     def nearest_images(self, separations: Tensor) -> Tensor:
         """Images (n, 3) to take off separations (n, 3); exact up to half the smallest height."""
         return torch.round(self.fractions(separations))
 
     def shifts(self, images: Tensor) -> Tensor:
-        """Lattice vectors (n, 3) of images, nm."""
-        return images * self.vectors if self.vectors.dim() == 2 else _times(images, self.vectors)
+        """Lattice vectors of an image (n, 3), or of several (n, m, 3), of each pair, nm."""
+        if images.dim() == 2:
+            return self.shifts(images.unsqueeze(1)).squeeze(1)
+        return images * self.vectors.unsqueeze(1) if self.vectors.dim() == 2 else lattice_shift(images, self.vectors)
 
-    def further_images(self, nearest: Tensor, squared_cutoffs: Tensor) -> tuple[Tensor, Tensor]:
-        """Images within the cutoffs beside the nearest ones; no cutoff exceeds the smallest height of its box.
+    def further_images(self, nearest: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+        """Images within the cutoff beside the nearest ones; it does not exceed the smallest height of a box.
 
         Along each box vector that is the next image on the other side: all others are beyond the whole height.
 
@@ -62,7 +66,8 @@ class PairBoxes:
         ----------
         nearest : Tensor, shape (n, 3)
             Separations of the nearest images, nm.
-        squared_cutoffs : Tensor, shape (n,)
+        cutoff : float
+            nm.
 
         Returns
         -------
@@ -73,13 +78,6 @@ class PairBoxes:
         """
         other_side = torch.where(self.fractions(nearest) < 0, -1.0, 1.0).to(nearest)
         images = other_side.unsqueeze(1) * nearest.new_tensor(OTHER_SIDES)
-        orthorhombic = self.vectors.dim() == 2
-        shifts = images * self.vectors.unsqueeze(1) if orthorhombic else lattice_shift(images, self.vectors)
-        separations = nearest.unsqueeze(1) - shifts
-        pairs, sides = (squared_length(separations) < squared_cutoffs.unsqueeze(1)).nonzero().unbind(1)
+        separations = nearest.unsqueeze(1) - self.shifts(images)
+        pairs, sides = (squared_length(separations) < cutoff**2).nonzero().unbind(1)
         return pairs, separations[pairs, sides]
-
-
-def _times(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Products of rows (n, 3) and matrices (1 or n, 3, 3); see `lattice_shift`."""
-    return lattice_shift(rows.unsqueeze(1), matrices).squeeze(1)

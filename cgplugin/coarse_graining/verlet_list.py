@@ -24,6 +24,11 @@ MARGIN = 1e-9
 """Relative room for rounding in the search, so that a pair just at the rim cannot be missed."""
 
 
+def sees_several_images(cutoff: float, box_vectors: NDArray[np.float64]) -> bool:
+    """Whether, in a box of (..., 3, 3), a bead could be within the cutoff (nm) of two images of another."""
+    return bool(cutoff > 0.5 * box_heights(box_vectors).min())
+
+
 def check_cutoff(cutoff: float, box_vectors: NDArray[np.float64], ion_cutoff: float | None = None) -> None:
     """Check that boxes are wide enough.
 
@@ -42,7 +47,7 @@ def check_cutoff(cutoff: float, box_vectors: NDArray[np.float64], ion_cutoff: fl
         If the cutoff exceeds half the smallest height of a box, or the ion cutoff all of it.
     """
     height = box_heights(box_vectors).min()
-    if cutoff > 0.5 * height:
+    if sees_several_images(cutoff, box_vectors):
         raise UserError(
             f"the cutoff of {cutoff:g} nm exceeds half of the smallest box height ({height:g} nm): use a larger box"
         )
@@ -127,11 +132,13 @@ class VerletList:
         several_images: bool = False,
     ) -> None:
         if box_vectors is not None:
-            check_cutoff(0.0 if several_images else cutoff, box_vectors.numpy(), cutoff)
+            within_half = 0.0 if several_images else cutoff
+            check_cutoff(within_half, box_vectors.numpy(), ion_cutoff=cutoff)
         self.n_beads, self.cutoff, self.box_vectors = n_beads, cutoff, box_vectors
         self.n_builds = 0
         self.skin = skin or 0.0
         self._adapts = skin is None
+        self._several_images = several_images
         self._excluded = np.empty(0, dtype=np.int64) if excluded is None else excluded
         self._at_build: Tensor | None = None
         self._last: Tensor | None = None
@@ -193,7 +200,8 @@ class VerletList:
             order = order[~_contains(self._excluded, keys[order])]
         else:
             shifts = np.where(swapped[:, None], -shifts, shifts) + images[first] - images[second]
-            order = np.lexsort((*shifts.T, keys))
+            # with one image of each pair their keys are all that orders them, in less than half the time
+            order = np.lexsort((*shifts.T, keys)) if self._several_images else np.argsort(keys, kind="stable")
             order = order[first[order] < second[order]]
             shifts = shifts[order]
             wanted = ~(_contains(self._excluded, keys[order]) & ~shifts.any(axis=1))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cgplugin.coarse_graining.neighbours import ALL_PAIRS_LIMIT, BETWEEN_IONS, WITHIN_CUTOFF, BeadGraph
-from cgplugin.systems.periodic import box_heights
+from cgplugin.coarse_graining.verlet_list import sees_several_images
 
 STENCIL = [cell for cell in itertools.product((-1, 0, 1), repeat=3) if cell >= (0, 0, 0)]
 """The own cell and one of each two opposite neighbours: every pair of cells once."""
@@ -195,7 +195,7 @@ class BeadEdges(nn.Module):
 
 
 def _search(graph: BeadGraph, cutoff: float, box_vectors: Tensor | None) -> AllPairs | CellList:
-    several_images = box_vectors is not None and cutoff > 0.5 * float(box_heights(box_vectors.numpy()).min())
+    several_images = box_vectors is not None and sees_several_images(cutoff, box_vectors.numpy())
     kind = AllPairs if graph.is_small and not several_images else CellList
     return kind(graph, cutoff, box_vectors)
 

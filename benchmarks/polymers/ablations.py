@@ -21,8 +21,9 @@ import torch
 
 from cgplugin.errors import UserError, one_line
 from cgplugin.evaluation.chain_report import COLUMNS
-from cgplugin.evaluation.chains import LEARNED, Method, evaluate
+from cgplugin.evaluation.chains import Method, evaluate
 from cgplugin.evaluation.reference_data import ReferenceSystem, load_chains
+from cgplugin.evaluation.row_names import LEARNED
 from cgplugin.files import read_json, write_json, write_text
 from cgplugin.learned.learned_model import LearnedModel
 from cgplugin.networks.options import NetworkOptions

@@ -129,9 +129,10 @@ def command(
     from cgplugin.baselines.model_file import load as load_baseline
     from cgplugin.cluster.clusters import Workers
     from cgplugin.errors import UserError
-    from cgplugin.evaluation.electrolytes import LEARNED, MINIMUM_RUN_FRAMES, UNREFINED
+    from cgplugin.evaluation.electrolytes import MINIMUM_RUN_FRAMES
     from cgplugin.evaluation.reference import PeriodicReference
     from cgplugin.evaluation.reference_data import ReferenceSystem, load_references
+    from cgplugin.evaluation.row_names import LEARNED, UNREFINED
     from cgplugin.learned.learned_model import LearnedModel
     from cgplugin.units import parse_time
     from openmm_integration.runs.reference_runs import EverySystemDivergedError, ReferenceRuns, simulate_references

@@ -11,12 +11,10 @@ from cgplugin.files import replacing, write_text
 from cgplugin.observables.statistics import autocorrelation, density, effective_sample_size, relaxation_time
 from cgplugin.tables import csv_text
 
-from .chains import LEARNED, Evaluation, SystemComparison
+from .chains import Evaluation, SystemComparison
+from .row_names import LEARNED, MD
 
 Array = NDArray[np.float64]
-
-MD = "MD"
-"""What the reference is called beside the methods."""
 
 DISTRIBUTIONS, AUTOCORRELATIONS, SURFACES = "distributions.csv", "autocorrelations.csv", "free_energy.npz"
 

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symbols
 from cgplugin.observables.statistics import density, effective_sample_size
 
-from .chain_curves import MD, decays_of, span_of_decay
-from .chains import LEARNED, Evaluation, SystemComparison
+from .chain_curves import decays_of, span_of_decay
+from .chains import Evaluation, SystemComparison
+from .row_names import LEARNED, MD
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -155,7 +156,7 @@ def _surfaces(evaluation: Evaluation) -> Figure:
     levels = np.linspace(0, HIGHEST, 13)
     drawn = None
     for column, comparison in enumerate(chosen):
-        for row, (surface, name) in enumerate(zip(comparison.surfaces, ("MD", LEARNED), strict=True)):
+        for row, (surface, name) in enumerate(zip(comparison.surfaces, (MD, LEARNED), strict=True)):
             axes = grid[row, column]
             energy = np.ma.masked_greater(surface.free_energy, HIGHEST)
             drawn = axes.contourf(surface.x, surface.y, energy.T, levels=levels, cmap="viridis")

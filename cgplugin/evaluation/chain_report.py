@@ -10,7 +10,8 @@ from cgplugin.tables import aligned_text, csv_text, markdown_text, or_dash, with
 from cgplugin.units import length_unit, time_unit
 
 from .chain_curves import write_curves
-from .chains import HALVES, LEARNED, Evaluation, Method
+from .chains import Evaluation, Method
+from .row_names import HALVES, LEARNED
 
 COLUMNS = {
     "rg2_r2": ("Rg^2 r2", "{:.2f}"),

@@ -25,10 +25,9 @@ from .chain_comparison import (
     reference_beads,
 )
 from .reference_data import ReferenceSystem
+from .row_names import HALVES, LEARNED, SHORT_MD
 
 Array = NDArray[np.float64]
-
-LEARNED, SHORT_MD, HALVES = "learned", "short MD", "MD halves"
 
 
 @dataclass(frozen=True)

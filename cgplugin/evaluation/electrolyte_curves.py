@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cgplugin.files import write_text
 from cgplugin.tables import csv_text
 
-from .chain_curves import MD
 from .electrolyte_sample import DRIFTING, ElectrolyteSample
 from .electrolytes import ElectrolyteEvaluation, SystemSamples
+from .row_names import MD
 
 Array = NDArray[np.float64]
 

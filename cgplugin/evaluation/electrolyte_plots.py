@@ -14,7 +14,8 @@ from cgplugin.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save, symb
 
 from .electrolyte_comparison import ElectrolyteMethod
 from .electrolyte_curves import followed, mean_displacement
-from .electrolytes import LEARNED, UNREFINED, ElectrolyteEvaluation, SystemSamples
+from .electrolytes import ElectrolyteEvaluation, SystemSamples
+from .row_names import LEARNED, UNREFINED
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from .agreement import Estimate
 from .electrolyte_comparison import Comparison, ElectrolyteMethod
 from .electrolyte_curves import write_curves
 from .electrolyte_sample import DRIFTING, Measurement
-from .electrolytes import HALVES, SHORT_MD, ElectrolyteEvaluation
+from .electrolytes import ElectrolyteEvaluation
+from .row_names import HALVES, SHORT_MD
 
 SHORTER = 0.95
 """Learned runs shorter than this share of the reference are remarked upon: the paper's diffusivity depends on the length."""

@@ -18,8 +18,7 @@ from .bead_paths import BeadPath, LearnedPath, densest_part, learned_paths, whol
 from .electrolyte_comparison import Comparison, ElectrolyteMethod, compare
 from .electrolyte_sample import ElectrolyteSample, ElectrolyteSampler, Measurement, Pair
 from .reference import PeriodicReference
-
-LEARNED, UNREFINED, SHORT_MD, HALVES = "learned", "learned, unrefined", "short MD", "MD halves"
+from .row_names import HALVES, LEARNED, SHORT_MD
 
 MINIMUM_RUN_FRAMES = 3
 """Fewer frames are no run: neither a learned one nor short MD."""

@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from cgplugin.errors import UserError, one_line
-from cgplugin.evaluation.chain_curves import AUTOCORRELATIONS, DISTRIBUTIONS, MD, SURFACES
+from cgplugin.evaluation.chain_curves import AUTOCORRELATIONS, DISTRIBUTIONS, SURFACES
 from cgplugin.evaluation.chain_report import COLUMNS
+from cgplugin.evaluation.row_names import MD
 from cgplugin.tables import or_dash
 
 from .columns import Columns

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cgplugin.evaluation.chain_curves import MD
 from cgplugin.evaluation.electrolyte_curves import DISPLACEMENTS, OVER_TIME, RDF
+from cgplugin.evaluation.row_names import MD
 from cgplugin.observables.statistics import value_and_error
 
 from .columns import Columns

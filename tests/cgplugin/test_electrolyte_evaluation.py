@@ -19,8 +19,8 @@ from cgplugin.coarse_graining.coarsening import coarsen
 from cgplugin.evaluation.bead_paths import BeadPath
 from cgplugin.evaluation.electrolyte_comparison import ALL, Comparison, ElectrolyteMethod, compare
 from cgplugin.evaluation.electrolyte_sample import DRIFTING, ElectrolyteSampler, Measurement
-from cgplugin.evaluation.electrolytes import HALVES, LEARNED, SHORT_MD, UNREFINED
 from cgplugin.evaluation.reference_data import load_reference
+from cgplugin.evaluation.row_names import HALVES, LEARNED, SHORT_MD, UNREFINED
 from cgplugin.learned.simulator import LearnedSimulator, SimulationDivergedError
 from tests.conftest import POLYMER, SHARED
 from tests.random_model import random_model

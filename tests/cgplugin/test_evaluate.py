@@ -16,8 +16,9 @@ from cgplugin.cli.main import main
 from cgplugin.coarse_graining.coarse_trajectory import coarsen_trajectory
 from cgplugin.evaluation.chain_comparison import LearnedRuns, Prediction, conformation_surfaces
 from cgplugin.evaluation.chain_report import markdown_text, remarks, report_text, terminal_text, write_report
-from cgplugin.evaluation.chains import HALVES, LEARNED, SHORT_MD, Method, evaluate
+from cgplugin.evaluation.chains import Method, evaluate
 from cgplugin.evaluation.reference_data import ReferenceSystem, load_reference
+from cgplugin.evaluation.row_names import HALVES, LEARNED, SHORT_MD
 from cgplugin.learned.simulator import LearnedSimulator, SimulationDivergedError
 from cgplugin.observables.free_energy import divergence
 from openmm_integration.runs.reference_runs import simulate_references

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from cgplugin.coarse_graining.coarsening import CoarseGraining
 from cgplugin.coarse_graining.drift import drifts, without_drift
-from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph, Edges, along_bonds
+from cgplugin.coarse_graining.neighbours import BatchedGraph, BeadGraph
 from cgplugin.errors import UserError
-from cgplugin.networks.dynamics import Prediction
 
 from .devices import HOST, choose_device, model_on
 from .learned_model import LearnedModel
 from .network_calls import Networks, PieceByPiece, WholeGraph
+from .noise import bonded_noise, drift_of_force
 from .refinement import Refinement, refine
 from .start_checks import check_box_fits, check_no_overlap
 
@@ -250,7 +250,8 @@ class LearnedSimulator:
         ----------
         state : LearnedState
         force : Tensor, shape (n_beads, 3), optional
-            External force on each bead at the present positions over kT, 1/nm. It adds `_drift` to the predicted mean.
+            External force on each bead at the present positions over kT, 1/nm. It adds
+            `cgplugin.learned.noise.drift_of_force` to the predicted mean.
 
         Raises
         ------
@@ -285,11 +286,11 @@ class LearnedSimulator:
         networks = self._networks(tile, tile.graph, positions)
         prediction = networks.predict(tile.embedding, tile.masses, moved)
         if force is not None:
-            drift = _drift(prediction, networks.edges, force.to(moved))
+            drift = drift_of_force(prediction, networks.edges, force.to(moved))
             prediction = prediction._replace(mean=prediction.mean + drift)
         change = prediction.mean
         if self.model.description.networks.get("stochastic", True):
-            change = change + _noise(prediction, networks.edges, normal[0])
+            change = change + bonded_noise(prediction, networks.edges, normal[0])
         if (next_graph := tile.next_graph) is not None:
             moved_on = positions + state.displacements[tile.beads, 0]
 
@@ -339,33 +340,6 @@ class LearnedSimulator:
 def _joined(of_tiles: Sequence[Tensor]) -> Tensor:
     """Values of all beads; without a copy where there is one tile."""
     return of_tiles[0] if len(of_tiles) == 1 else torch.cat(list(of_tiles))
-
-
-def _noise(prediction: Prediction, edges: Edges, normal: Tensor) -> Tensor:
-    """F xi; see `cgplugin.networks.dynamics.Prediction`."""
-    sender, receiver, mixing = _mixing(prediction, edges)
-    return prediction.scale * normal.index_add(0, receiver, mixing * normal.index_select(0, sender))
-
-
-def _drift(prediction: Prediction, edges: Edges, force: Tensor) -> Tensor:
-    """Mean displacement that an external force causes in one step, F F^T f / 2 with f the force over kT, shape (n_beads, 3).
-
-    F F^T is the covariance of the step's noise, 2 D dt in terms of a diffusion matrix D, and D / kT the mobility (Einstein's
-    relation): D f dt is how a step of Brownian dynamics takes a force (Ermak and McCammon, 1978, equation 13). For independent
-    noise it is scale^2 f / 2 on each bead.
-    """
-    sender, receiver, mixing = _mixing(prediction, edges)
-    scaled = prediction.scale * force
-    transposed = scaled.index_add(0, sender, mixing * scaled.index_select(0, receiver))
-    return 0.5 * _noise(prediction, edges, transposed)
-
-
-def _mixing(prediction: Prediction, edges: Edges) -> tuple[Tensor, Tensor, Tensor]:
-    """Sender, receiver and mixing (n_mixed, 1) of the edges along which noise is mixed, where the prediction is."""
-    device = prediction.mixing.device
-    mixed = along_bonds(edges.kinds)
-    sender, receiver = edges.pairs.index_select(1, mixed).to(device)
-    return sender, receiver, prediction.mixing.index_select(0, mixed.to(device)).unsqueeze(1)
 
 
 def _tiles(sizes: Sequence[int]) -> list[slice]:

@@ -48,6 +48,11 @@ class Request(NamedTuple):
     seed: tuple[int, ...]
 
 
+def random_numbers(request: Request) -> np.random.Generator:
+    """Generator of what is random about the windows of a request, the same each time."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(request.seed)))
+
+
 class NoisyTarget(NamedTuple):
     """What the Score GNN learns from: the true next positions with noise of one level for each window.
 
@@ -197,15 +202,18 @@ class WindowDataset(Dataset[Batch]):
         """Read the windows, augment them, find their edges and join them."""
         return self._join([self._sample(request) for request in requests])
 
-    def _sample(self, request: Request) -> Sample:
-        trajectory = self.trajectories[request.system]
-        random = np.random.Generator(np.random.Philox(np.random.SeedSequence(request.seed)))
-        # k displacements, then the present, then the target
-        shifts = np.arange(self.n_history + 2) * self.stride
-        frames = request.frames[:, None] + shifts
+    def frames(self, request: Request, random: np.random.Generator) -> NDArray[np.int64]:
+        """Frames of the windows, shape (n_windows, k + 2): those of k displacements, the present, the target."""
+        frames = request.frames[:, None] + np.arange(self.n_history + 2) * self.stride
         if self.augmentation.time_reversal:
             backwards = random.random(len(frames)) < 0.5
             frames[backwards] = frames[backwards, ::-1]
+        return frames
+
+    def _sample(self, request: Request) -> Sample:
+        trajectory = self.trajectories[request.system]
+        random = random_numbers(request)
+        frames = self.frames(request, random)
         windows = np.asarray(trajectory.positions[frames.reshape(-1)], dtype=np.float64)
         windows = windows.reshape(*frames.shape, *windows.shape[1:])
         if self.augmentation.noise:
@@ -216,14 +224,14 @@ class WindowDataset(Dataset[Batch]):
         target = moved[:, -1] - moved[:, -2]
         present, future = frames[:, -2], frames[:, -1]
         n_windows, _, n_beads, _ = windows.shape
-        vectors, graphs = {"target": target}, [self._edges(request.system, windows[:, -2], present, *self.cutoffs)]
+        vectors, graphs = {"target": target}, [self.edges(request.system, windows[:, -2], present, *self.cutoffs)]
         if len(self.levels):
             normal = random.standard_normal(target.shape)
             sigma = random.choice(self.levels, size=n_windows)
             noise = sigma[:, None, None] * normal
             vectors |= {"change": target + noise, "normal": normal}
             noisy = windows[:, -1] + noise
-            graphs.append(self._edges(request.system, noisy, future, *self.score_cutoffs))
+            graphs.append(self.edges(request.system, noisy, future, *self.score_cutoffs))
             level = torch.tensor(sigma.repeat(n_beads), dtype=torch.float32)
         if self.augmentation.rotate:
             turns = Rotation.random(n_windows, rng=random).as_matrix()
@@ -244,14 +252,15 @@ class WindowDataset(Dataset[Batch]):
             target_of_score,
         )
 
-    def _edges(
+    def edges(
         self,
         system: int,
         positions: NDArray[np.float64],
         frames: NDArray[np.int64],
         cutoff: float,
-        ion_cutoff: float | None,
+        ion_cutoff: float | None = None,
     ) -> Edges:
+        """Edges of several configurations of a system, positions (n_frames, n_beads, 3), in the boxes of these frames."""
         graph, boxes = self.graphs[system], self.trajectories[system].box_vectors
         if graph.is_small:
             of_frames = None if boxes is None else torch.from_numpy(boxes[frames])

@@ -1,6 +1,7 @@
 """The training loop of Lightning: batches, callbacks, checkpoints and logs."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +22,61 @@ from cgplugin.files import replacing
 
 from .dataset import FixedSampler, WindowDataset, WindowSampler, fixed_batches
 from .loading import loader
+from .matching import StepDataset
 from .options import TrainingOptions
 from .processes import Processes
-from .training_module import TrainingModule
 
 VALIDATION_WINDOWS = 100
 """Windows of each validation system."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with steps, checkpoints and logs of its own.
+
+    Attributes
+    ----------
+    steps : int
+        At most; rounded up to whole validation intervals.
+    folder : Path
+        For checkpoints and logs.
+    monitor : str or None
+        Validation loss whose best checkpoint is wanted, and without improvement of which the stage ends early; None: the last.
+    goes_on : bool
+        Whether a checkpoint in the folder is one of this training.
+    """
+
+    steps: int
+    folder: Path
+    monitor: str | None
+    goes_on: bool
+
+    @property
+    def unfinished(self) -> Path | None:
+        """Checkpoint to go on from, where there is one."""
+        last = self.folder / "last.ckpt"
+        return last if self.goes_on and last.exists() else None
+
+
 def fit(
-    module: TrainingModule,
-    training_set: WindowDataset,
+    module: lightning.LightningModule,
+    training_set: WindowDataset | StepDataset,
     validation_set: WindowDataset,
     options: TrainingOptions,
+    stage: Stage,
     processes: Processes,
-    folder: Path,
-    unfinished: Path | None,
     progress: bool,
 ) -> Path:
-    """Train the networks; return the checkpoint of the best validation loss.
+    """Train the networks of a module; return the checkpoint that the stage is for.
 
     Parameters
     ----------
-    module : TrainingModule
-    training_set, validation_set : WindowDataset
+    module : LightningModule
+    training_set : WindowDataset or StepDataset
+    validation_set : WindowDataset
     options : TrainingOptions
+    stage : Stage
     processes : Processes
-    folder : Path
-        For checkpoints and logs.
-    unfinished : Path, optional
-        Checkpoint to go on from.
     progress : bool
         Show a progress bar.
 
@@ -59,37 +85,41 @@ def fit(
     UserError
         If no validation loss was finite.
     """
-    batches = min(options.validate_every, options.steps)
+    folder, batches = stage.folder, min(options.validate_every, stage.steps)
     sampler = WindowSampler(
         training_set.n_windows, batches, options.systems_per_batch, options.windows_per_system, options.seed
     )
     # something for every process, where there are enough systems
     size = min(options.systems_per_batch, max(1, len(validation_set.trajectories) // processes.number))
-    validation_sampler = FixedSampler(fixed_batches(validation_set, VALIDATION_WINDOWS, size))
+    validation = loader(validation_set, FixedSampler(fixed_batches(validation_set, VALIDATION_WINDOWS, size)))
     # saved at the end of an epoch, after its validation: that is where a resumed training can go on exactly
     checkpoints = ModelCheckpoint(
         dirpath=folder,
         filename="best",
-        monitor="val_nll",
+        monitor=stage.monitor,
         save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    averaged = options.averaging * options.steps
+    averaged = options.averaging * stage.steps
     # one-step losses of two nearby sets of weights hardly differ while their long runs do: the average is what lasts
     averaging = [EMAWeightAveraging(decay=1 - 1 / averaged)] if averaged > 1 else []
+    stopping = []
+    if stage.monitor:
+        patience = options.patience
+        stopping += [EarlyStopping(stage.monitor, patience=patience, check_finite=True, check_on_train_epoch_end=True)]
     trainer = lightning.Trainer(
         accelerator="auto",
         **processes.options,
         # counted in epochs, since Lightning resumes runs that are limited by steps in the middle of an epoch
-        max_epochs=math.ceil(options.steps / batches),
+        max_epochs=math.ceil(stage.steps / batches),
         gradient_clip_val=options.gradient_clip,
         callbacks=[
             *processes.callbacks,
             *averaging,
             _RecordLoss(),
             checkpoints,
-            EarlyStopping("val_nll", patience=options.patience, check_finite=True, check_on_train_epoch_end=True),
+            *stopping,
             LearningRateMonitor("step"),
             *([TQDMProgressBar(refresh_rate=10)] if progress else []),
         ],
@@ -108,8 +138,8 @@ def fit(
     trainer.fit(
         module,
         loader(training_set, sampler, processes.num_workers),
-        loader(validation_set, validation_sampler),
-        ckpt_path=unfinished,
+        validation,
+        ckpt_path=stage.unfinished,
         weights_only=True,
     )
     best = Path(checkpoints.best_model_path)

@@ -4,20 +4,22 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .dataset import Batch, Request, WindowDataset
+from .dataset import Request
+
+T = TypeVar("T")
 
 SEMAPHORES = Path("/dev/shm")  # noqa: S108 - where Linux has those that processes share; batches take nothing of it
 
 
-def loader(dataset: WindowDataset, sampler: Sampler[list[Request]], num_workers: int = 0) -> DataLoader[Batch]:
+def loader(dataset: Dataset[T], sampler: Sampler[list[Request]], num_workers: int = 0) -> DataLoader[T]:
     """Loader of the sampler's batches, the same and in the same order with a worker and without.
 
     Requests carry the seeds of their augmentation and are drawn in the training process, so that nothing depends on where a
@@ -25,7 +27,8 @@ def loader(dataset: WindowDataset, sampler: Sampler[list[Request]], num_workers:
 
     Parameters
     ----------
-    dataset : WindowDataset
+    dataset : Dataset
+        Takes lists of `Request`.
     sampler : Sampler
         Draws lists of `Request`.
     num_workers : int
@@ -45,14 +48,14 @@ def loader(dataset: WindowDataset, sampler: Sampler[list[Request]], num_workers:
     )
 
 
-class _ArraysLoader(DataLoader[Batch]):
+class _ArraysLoader(DataLoader[T]):
     """Takes batches from the worker as arrays, which come through a pipe at once.
 
     Tensors would come one by one, each in shared memory of its own that has to be asked for: 7 ms for the twenty of a batch of
     polymers, of which a training step takes 40. Where shared memory is short (64 MiB in many containers), arrays do not need it.
     """
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override]
         for arrays in super().__iter__():
             yield apply_to_collection(arrays, np.ndarray, torch.from_numpy)
 

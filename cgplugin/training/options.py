@@ -57,6 +57,13 @@ class TrainingOptions:
         4.0, "Weight of ions (beads that are a molecule of their own) in the losses; beads of chains have 1."
     )
     size_weight: float = _option(0.1, "Weight of the loss of the beads' internal Rg^2.")
+    matching_steps: int = _option(
+        0,
+        "With a Score GNN: further steps, in which it alone learns, so that refined steps end with as many pairs of beads at "
+        "each distance as MD; rounded up likewise.",
+    )
+    matching_rate: float = _option(5e-4, "Learning rate at the start of these,")
+    matching_weight: float = _option(0.1, "and weight of the errors in the numbers of pairs.")
     refinement_levels: int = _option(4, "With a Score GNN: noise levels that a simulation refines each step with,")
     refinement_steps: int = _option(1, "and Langevin steps at each of them,")
     refinement_sampler: Literal["flow", "langevin"] = _option(
@@ -73,10 +80,13 @@ class TrainingOptions:
             "n_history", "atoms_per_bead", "steps", "systems_per_batch", "windows_per_system", "validate_every", "patience",
         ):  # fmt: skip
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("learning_rate", "final_learning_rate", "gradient_clip", "ion_weight"):
+        for name in ("learning_rate", "final_learning_rate", "gradient_clip", "ion_weight", "matching_rate"):
             self._require(name, getattr(self, name) > 0, "a positive number")
         self._require("refinement_steps", self.refinement_steps >= 1, "at least 1")
-        for name in ("weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip"):
+        for name in (
+            "weight_decay", "history_noise", "size_weight", "refinement_levels", "refinement_skip", "matching_steps",
+            "matching_weight",
+        ):  # fmt: skip
             self._require(name, getattr(self, name) >= 0, "no negative number")
         for name in ("time_step", "cutoff", "score_cutoff", "ion_cutoff", "score_ion_cutoff"):
             self._require(name, getattr(self, name) is None or getattr(self, name) > 0, "a positive number")

@@ -19,10 +19,12 @@ from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.options import NetworkOptions
 
 from .dataset import Augmentation, WindowDataset
-from .fitting import fit
+from .fitting import Stage, fit
 from .lightning_notices import quiet_lightning
+from .matching import MatchingModule, StepDataset
 from .normalisation import fit_scales
 from .options import TrainingOptions
+from .pair_counts import PairBands
 from .processes import Processes
 from .settling import common_force_field, default_cutoff, longest_bond, settle, split_off_validation
 from .training_module import TrainingModule
@@ -81,6 +83,9 @@ def train(
     out = Path(out)
     if not trajectories:
         raise UserError("there are no trajectories to train on")
+    if options.matching_steps and not (network.score and options.refinement_levels):
+        lacks = "no refinement: give refinement-levels" if network.score else "no Score GNN: use --score"
+        raise UserError(f"matching-steps is {options.matching_steps}, but there is {lacks}")
     options, stride = settle(options, trajectories, validation or ())
     if options.systems_per_batch < processes.number:
         raise UserError(
@@ -114,7 +119,7 @@ def train(
 
     folder = working_folder(out)
     provenance = provenance_of(options, network, trajectories, validation)
-    unfinished = prepare_folder(folder, provenance, restart, processes)
+    goes_on = prepare_folder(folder, provenance, restart, processes)
 
     lightning.seed_everything(options.seed, workers=False, verbose=False)
     networks = LearnedNetworks(
@@ -129,12 +134,28 @@ def train(
         options=network,
         scales=scales,
     )
+    refinement = Refinement(
+        min(options.refinement_levels, len(levels)),
+        options.refinement_steps,
+        sampler=options.refinement_sampler,
+        skip=options.refinement_skip,
+    )
     module = TrainingModule(networks, options, scales)
     with quiet_lightning(), processes.prepared():
-        best = fit(module, training_set, validation_set, options, processes, folder, unfinished, progress)
+        stage = Stage(options.steps, folder, "val_nll", goes_on)
+        best = fit(module, training_set, validation_set, options, stage, processes, progress)
+        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        if options.matching_steps:
+            # not turned, as the positions that come with these windows are not
+            own_windows = windows(trajectories, augmentation=Augmentation(time_reversal=options.time_reversal))
+            bands = PairBands.of(own_windows, score_cutoff)
+            matching = MatchingModule(networks, options, own_windows, bands, levels, refinement)
+            steps = StepDataset(own_windows, refinement.n_normal)
+            stage = Stage(options.matching_steps, folder / "matching", None, goes_on)
+            last = fit(matching, steps, validation_set, options, stage, processes, progress)
+            matching.load_state_dict(torch.load(last, weights_only=True)["state_dict"])
     if processes.node:
         return out
-    module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     description = ModelDescription(
         units=everything[0].cg.system.units,
         time_step=float(options.time_step or 0.0),
@@ -153,14 +174,7 @@ def train(
         networks=asdict(network),
         scales=scales._asdict(),
         noise_levels=levels,
-        refinement=asdict(
-            Refinement(
-                min(options.refinement_levels, len(levels)),
-                options.refinement_steps,
-                sampler=options.refinement_sampler,
-                skip=options.refinement_skip,
-            )
-        ),
+        refinement=asdict(refinement),
         force_field=common_force_field(everything),
         training={**provenance, "val_nll": float(torch.load(best, weights_only=True)["cgplugin_val_nll"])},
     )

@@ -64,8 +64,14 @@ def provenance_of(
     }
 
 
-def prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool, processes: Processes) -> Path | None:
-    """Checkpoint of an unfinished training of the same kind, or None for a fresh start."""
+def prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool, processes: Processes) -> bool:
+    """Find out whether the folder holds an unfinished training of the same kind; otherwise make it one that begins.
+
+    Raises
+    ------
+    UserError
+        If it holds a training of another kind, or something that is no checkpoint.
+    """
     record = folder / "training.json"
     if processes.nodes > 1 and restart:
         raise UserError(f"--restart on several nodes, which look at the same files: remove {folder} instead")
@@ -76,15 +82,16 @@ def prepare_folder(folder: Path, provenance: dict[str, Any], restart: bool, proc
         earlier = {k: v for k, v in read_json(record).items() if k != "versions"}
         current = json.loads(json.dumps({k: v for k, v in provenance.items() if k != "versions"}))
         if earlier == current:
-            _check_checkpoint(unfinished)
-            return unfinished
+            for checkpoint in folder.rglob("last.ckpt"):
+                _check_checkpoint(checkpoint)
+            return True
         changed = ", ".join(key for key in current if earlier.get(key) != current[key])
         raise UserError(
             f"{folder}: holds a training that differs in {changed}; continue it with the same options, or use --restart"
         )
     if processes.node == 0:
         write_json(record, provenance)
-    return None
+    return False
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -327,7 +327,8 @@ class WindowSampler(Sampler[list[Request]]):
     """Random batches: a few systems, several windows of each, so that few fine graphs are embedded per batch.
 
     Batch b of epoch e is drawn from a generator seeded by (seed, e, b): a resumed training sees what an uninterrupted
-    one would have seen. Several processes share the systems of each batch, so that their number changes nothing in it.
+    one would have seen. With ``distinct`` no batch has a system twice.
+    Several processes share the systems of each batch, so that their number changes nothing in it.
     """
 
     n_windows: NDArray[np.int64] = field(repr=False)
@@ -335,6 +336,7 @@ class WindowSampler(Sampler[list[Request]]):
     systems_per_batch: int
     windows_per_system: int
     seed: int
+    distinct: bool = False
     epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -349,7 +351,8 @@ class WindowSampler(Sampler[list[Request]]):
         for batch in range(self.batches):
             key = (self.seed, self.epoch, batch)
             random = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
-            systems = random.choice(len(weights), size=self.systems_per_batch, p=weights)
+            number = min(self.systems_per_batch, len(weights)) if self.distinct else self.systems_per_batch
+            systems = random.choice(len(weights), size=number, replace=not self.distinct, p=weights)
             requests = [
                 Request(int(system), random.integers(self.n_windows[system], size=self.windows_per_system), (*key, n))
                 for n, system in enumerate(systems)

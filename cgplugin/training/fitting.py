@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,20 +88,21 @@ def fit(
     """
     folder, batches = stage.folder, min(options.validate_every, stage.steps)
     sampler = WindowSampler(
-        training_set.n_windows, batches, options.systems_per_batch, options.windows_per_system, options.seed
+        training_set.n_windows,
+        batches,
+        options.systems_per_batch,
+        options.windows_per_system,
+        options.seed,
+        distinct=isinstance(training_set, StepDataset),
     )
     # something for every process, where there are enough systems
     size = min(options.systems_per_batch, max(1, len(validation_set.trajectories) // processes.number))
     validation = loader(validation_set, FixedSampler(fixed_batches(validation_set, VALIDATION_WINDOWS, size)))
     # saved at the end of an epoch, after its validation: that is where a resumed training can go on exactly
-    checkpoints = ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=stage.monitor,
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    keep = partial(ModelCheckpoint, dirpath=folder, save_on_train_epoch_end=True, enable_version_counter=False)
+    # one callback for both would save the last one only where it is the best
+    last = keep(filename="last")
+    wanted = keep(filename="best", monitor=stage.monitor) if stage.monitor else last
     averaged = options.averaging * stage.steps
     # one-step losses of two nearby sets of weights hardly differ while their long runs do: the average is what lasts
     averaging = [EMAWeightAveraging(decay=1 - 1 / averaged)] if averaged > 1 else []
@@ -118,7 +120,7 @@ def fit(
             *processes.callbacks,
             *averaging,
             _RecordLoss(),
-            checkpoints,
+            *dict.fromkeys([wanted, last]),
             *stopping,
             LearningRateMonitor("step"),
             *([TQDMProgressBar(refresh_rate=10)] if progress else []),
@@ -142,10 +144,10 @@ def fit(
         ckpt_path=stage.unfinished,
         weights_only=True,
     )
-    best = Path(checkpoints.best_model_path)
-    if not best.is_file():
+    checkpoint = Path(wanted.best_model_path)
+    if not checkpoint.is_file():
         raise UserError("the training loss is not finite: lower the learning rate, or look for bad frames in the data")
-    return best
+    return checkpoint
 
 
 class _WholeCheckpointIO(TorchCheckpointIO):

@@ -1,5 +1,6 @@
 """Last stage of a training: the Score GNN learns to end its refinement with as many pairs at each distance as MD has."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,16 +24,19 @@ from .options import TrainingOptions
 from .pair_counts import PairBands
 from .processes import rank_and_number, weight_of_share
 
-MEMORY = 300.0
+MEMORY = 1000.0
 """Samples that the running mean of all systems' errors goes back over."""
 
-OWN_MEMORY = 25.0
+OWN_MEMORY = 50.0
 """Samples that the running mean of one system's errors goes back over."""
+
+RESTARTS = 0.05
+"""Share of the windows that begin from their recorded frames, while others go on from where the last step of theirs ended."""
 
 DOUBT = 10.0
 """Samples after which a system's own error counts as much as that of all systems."""
 
-FLOOR = 0.02
+FLOOR = 0.005
 """Added to the expected pairs of a band and window, so that a single pair where MD has none does not decide."""
 
 
@@ -50,6 +54,8 @@ class StepBatch(NamedTuple):
         System of each sample, all of whose windows are of it.
     frames : Tensor of int64, shape (n_samples, n_windows)
         Present frame of each window.
+    begins : Tensor of bool, shape (n_samples, n_windows)
+        Whether the step is to begin from the recorded frames in any case.
     """
 
     windows: Batch
@@ -57,6 +63,7 @@ class StepBatch(NamedTuple):
     normal: Tensor
     systems: Tensor
     frames: Tensor
+    begins: Tensor
 
 
 class StepDataset(Dataset[StepBatch]):
@@ -83,7 +90,7 @@ class StepDataset(Dataset[StepBatch]):
 
     def __getitem__(self, requests: Sequence[Request]) -> StepBatch:
         """Read the windows, and draw the noise."""
-        present, normal, frames = [], [], []
+        present, normal, frames, begins = [], [], [], []
         for request in requests:
             own = self.data.frames(request, random_numbers(request))[:, -2]
             positions = np.asarray(self.data.trajectories[request.system].positions[own], dtype=np.float64)
@@ -92,12 +99,14 @@ class StepDataset(Dataset[StepBatch]):
             normal.append(torch.from_numpy(random.standard_normal(shape, dtype=np.float32)))
             present.append(torch.from_numpy(positions.reshape(-1, 3)))
             frames.append(torch.from_numpy(own))
+            begins.append(torch.from_numpy(random.random(len(own)) < RESTARTS))
         return StepBatch(
             self.data[requests],
             torch.cat(present),
             torch.cat(normal, dim=1),
             torch.tensor([request.system for request in requests]),
             torch.stack(frames),
+            torch.stack(begins),
         )
 
 
@@ -105,9 +114,9 @@ class MatchingModule(lightning.LightningModule):
     r"""The Score GNN, learning from where the refinement ends.
 
     Score matching makes the estimate of noise right on average, but no loss of it sees the few beads that come close to each
-    other, and a refinement in few evaluations is not exact either. So the whole learned step is done as in a simulation, from
-    recorded frames, and the numbers of pairs n_b in bands of distance, by kind of pair and by whether the pair was near before,
-    are compared with those of the true next frames. The loss is that of score matching plus weight times
+    other, and a refinement in few evaluations is not exact either. So the whole learned step is done as in a simulation, and the
+    numbers of pairs n_b in bands of distance, by kind of pair and by how far apart the pair was before, are compared with
+    those of MD. The loss is that of score matching plus weight times
 
     .. math:: \sum_b \frac{\langle n_b - n_b^\mathrm{MD} \rangle}{\langle n_b^\mathrm{MD} \rangle} n_b,
 
@@ -115,6 +124,9 @@ class MatchingModule(lightning.LightningModule):
     means run over the last steps of the training, for one batch holds far too few rare pairs; those of all systems and of
     the sample's own are weighted by how often that was seen. The gradient goes through all evaluations of the Score GNN. The
     other networks stay as they are.
+
+    A step begins where the last one of its system ended, and from a recorded frame now and then: what has to be right is
+    a simulation, whose errors add up (as persistent contrastive divergence does it; Tieleman, 2008).
 
     Parameters
     ----------
@@ -134,6 +146,8 @@ class MatchingModule(lightning.LightningModule):
     of_all: Tensor
     of_systems: Tensor
     seen: Tensor
+    positions: Tensor
+    displacements: Tensor
 
     def __init__(
         self,
@@ -157,6 +171,14 @@ class MatchingModule(lightning.LightningModule):
         self.register_buffer("of_all", torch.zeros(bands.n_features))
         self.register_buffer("of_systems", torch.zeros(n_systems, bands.n_features))
         self.register_buffer("seen", torch.zeros(n_systems))
+        # so are the simulations: the windows of one system after those of the other
+        rows = np.cumsum([0, *(options.windows_per_system * len(own) for own in self.kinds)])
+        self.rows = [slice(int(a), int(b)) for a, b in itertools.pairwise(rows)]
+        self.register_buffer("positions", torch.zeros(rows[-1], 3, dtype=torch.float64))
+        self.register_buffer("displacements", torch.zeros(rows[-1], data.n_history, 3))
+        # positions of one box have no place in another
+        boxes = [path.box_vectors for path in data.trajectories]
+        self.goes_on = torch.tensor([box is None or bool((box == box[0]).all()) for box in boxes])
 
     def predict(self, batch: Batch) -> Prediction:
         """What the Dynamics GNN, which learns no more, says of the windows."""
@@ -172,6 +194,41 @@ class MatchingModule(lightning.LightningModule):
                 batch.separations,
                 batch.edge_kinds,
             )
+
+    def started(self, batch: StepBatch) -> StepBatch:
+        """The batch with its simulations' present in place of the recorded one, where these go on."""
+        n_windows = batch.frames.shape[1]
+        begins = batch.begins | ~((self.seen > 0) & self.goes_on.to(self.seen.device))[batch.systems, None]
+        own = [self.rows[system] for system in batch.systems.tolist()]
+        beads = torch.tensor([(rows.stop - rows.start) // n_windows for rows in own], device=begins.device)
+        recorded = begins.flatten().repeat_interleave(beads.repeat_interleave(n_windows))
+        present = torch.where(recorded[:, None], batch.present, torch.cat([self.positions[rows] for rows in own]))
+        moved = torch.cat([self.displacements[rows] for rows in own])
+        moved = torch.where(recorded[:, None, None], batch.windows.displacements, moved)
+        # how displacements lead to the present frame does not matter to its edges
+        windows = batch.windows._replace(displacements=torch.zeros_like(moved))
+        still = batch._replace(present=present, windows=windows)
+        edges = self.edges(still, torch.zeros_like(moved[:, 0]), *self.data.cutoffs)
+        windows = windows._replace(
+            displacements=moved, edge_index=edges.pairs, separations=edges.separations, edge_kinds=edges.kinds
+        )
+        return still._replace(windows=windows)
+
+    def keep(self, batch: StepBatch, change: Tensor) -> None:
+        """Let the simulations of the batch go on from where a step ended."""
+        latest = batch.windows.displacements[:, 0] + change.detach()
+        positions, displacements = torch.zeros_like(self.positions), torch.zeros_like(self.displacements)
+        ran = torch.zeros_like(self.seen)
+        rows = torch.cat([torch.arange(own.start, own.stop) for own in (self.rows[n] for n in batch.systems.tolist())])
+        positions[rows] = batch.present + latest
+        displacements[rows] = torch.cat([latest.unsqueeze(1), batch.windows.displacements[:, :-1]], dim=1)
+        ran[batch.systems] = 1
+        if rank_and_number()[1] > 1:
+            for tensor in (positions, displacements, ran):
+                distributed.all_reduce(tensor)
+        for system in ran.nonzero().flatten().tolist():
+            own = self.rows[system]
+            self.positions[own], self.displacements[own] = positions[own], displacements[own]
 
     def edges(self, batch: StepBatch, change: Tensor, cutoff: float, ion_cutoff: float | None = None) -> Edges:
         """Edges after a change of displacement, differentiable with respect to it."""
@@ -229,7 +286,7 @@ class MatchingModule(lightning.LightningModule):
         own_share = torch.maximum(number / self.seen.clamp(min=1), number / OWN_MEMORY).clamp(max=1)[now, None]
         self.of_systems[now] = self.of_systems[now].lerp(errors[now] / number[now, None], own_share)
         trust = (self.seen / (self.seen + DOUBT))[systems, None]
-        error = self.of_all + 0.5 * trust * (self.of_systems[systems] - self.of_all)
+        error = self.of_all + trust * (self.of_systems[systems] - self.of_all)
         # DDP takes the mean over processes, each of which has some of the samples
         return world * (error / (self.expected + FLOOR) * learned).sum() / in_all
 
@@ -245,7 +302,10 @@ class MatchingModule(lightning.LightningModule):
         score = weight_of_share(float(weights.sum()), self.device) * score_loss(estimate, noisy.normal, weights)
         with torch.no_grad():
             true = self.counts(batch, windows.target)
-        pairs = self.pair_loss(batch.systems, self.counts(batch, self.step(batch, prediction)), true)
+        simulated = self.started(batch)
+        change = self.step(simulated, self.predict(simulated.windows))
+        pairs = self.pair_loss(batch.systems, self.counts(simulated, change), true)
+        self.keep(simulated, change)
         several = self.trainer.world_size > 1
         self.log("train_score", score, prog_bar=True, batch_size=1, sync_dist=several)
         self.log("train_pairs", self.mismatch, prog_bar=True, batch_size=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.neighbours import Edges
+from cgplugin.systems.periodic import box_heights
 from cgplugin.systems.species import ParticleSpecies
 
 from .dataset import WindowDataset
@@ -22,6 +23,9 @@ GROWTH = 2.0
 
 SOFTNESS = 0.06
 """Width over which a pair passes from one band to the next, as a share of the distance: counts have gradients."""
+
+BEFORE = (0.5, 0.75)
+"""Where pairs are told apart by their distance before the step, as shares of the reach."""
 
 FRAMES_PER_SYSTEM = 50
 """Frames of each system that the bands are laid by."""
@@ -82,17 +86,17 @@ class PairBands:
     @property
     def n_features(self) -> int:
         """Counts of a sample."""
-        return 2 * self.edges.numel()
+        return (len(BEFORE) + 1) * self.edges.numel()
 
     def numbers(self, path: CoarseTrajectory) -> Tensor:
         """Number of each bead's kind, shape (n_beads,)."""
         return torch.tensor([self.kinds.index(name) for name in kinds_of_beads(path)])
 
     def counts(self, edges: Edges, moved: Tensor, kinds: Tensor, samples: Tensor, n_samples: int) -> Tensor:
-        """Pairs in each band, those that were near each other before the step apart from others.
+        """Pairs in each band, told apart by how far they were from each other before the step (`BEFORE`).
 
-        Near are those closer than half the reach. A step thus has to take as many pairs out of each other's
-        neighbourhood, and to bring as many into it, as MD does, and not merely to have the right number in the end.
+        A step thus has to take as many pairs out of each other's neighbourhood, and to bring as many into it, as MD does, and
+        not merely to have the right number in the end.
 
         Parameters
         ----------
@@ -113,7 +117,7 @@ class PairBands:
         sender, receiver = edges.pairs.index_select(1, once)
         separations = edges.separations.index_select(0, once)
         before = (separations - moved.index_select(0, receiver) + moved.index_select(0, sender)).detach()
-        far = (before.square().sum(dim=1) > (0.5 * self.reach) ** 2).to(torch.int64)
+        come_from = torch.bucketize(before.norm(dim=1), before.new_tensor(BEFORE) * self.reach)
         of_pairs = self.table.to(kinds.device)[kinds[sender], kinds[receiver]]
         ends = self.edges.to(separations).index_select(0, of_pairs)
         distance = (separations.square().sum(dim=1, keepdim=True) + 1e-12).sqrt()
@@ -122,9 +126,16 @@ class PairBands:
         within = within * (distance.detach() < self.reach)
         in_bands = torch.cat([within[:, :1], within.diff(dim=1)], dim=1)
         n_kinds, n_bands = self.edges.shape
-        rows = (samples[receiver] * n_kinds + of_pairs) * 2 + far
-        counts = separations.new_zeros(n_samples * n_kinds * 2, n_bands).index_add(0, rows, in_bands)
+        n_before = len(BEFORE) + 1
+        rows = (samples[receiver] * n_kinds + of_pairs) * n_before + come_from
+        counts = separations.new_zeros(n_samples * n_kinds * n_before, n_bands).index_add(0, rows, in_bands)
         return counts.reshape(n_samples, -1)
+
+
+def reach_of_pairs(data: WindowDataset) -> float:
+    """As far as the Score GNN sees, in nm, though not beyond half a box, where pairs of several images begin."""
+    boxes = [path.box_vectors[0] for path in data.trajectories if path.box_vectors is not None]
+    return min([max(filter(None, data.score_cutoffs)), *(0.5 * float(box_heights(box).min()) for box in boxes)])
 
 
 def _pairs(

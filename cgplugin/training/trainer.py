@@ -24,7 +24,7 @@ from .lightning_notices import quiet_lightning
 from .matching import MatchingModule, StepDataset
 from .normalisation import fit_scales
 from .options import TrainingOptions
-from .pair_counts import PairBands
+from .pair_counts import PairBands, reach_of_pairs
 from .processes import Processes
 from .settling import common_force_field, default_cutoff, longest_bond, settle, split_off_validation
 from .training_module import TrainingModule
@@ -148,7 +148,7 @@ def train(
         if options.matching_steps:
             # not turned, as the positions that come with these windows are not
             own_windows = windows(trajectories, augmentation=Augmentation(time_reversal=options.time_reversal))
-            bands = PairBands.of(own_windows, score_cutoff)
+            bands = PairBands.of(own_windows, reach_of_pairs(own_windows))
             matching = MatchingModule(networks, options, own_windows, bands, levels, refinement)
             steps = StepDataset(own_windows, refinement.n_normal)
             stage = Stage(options.matching_steps, folder / "matching", None, goes_on)

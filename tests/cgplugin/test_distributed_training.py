@@ -26,7 +26,7 @@ from tests.processes import ornstein_uhlenbeck
 NETWORK = NetworkOptions(hidden=8, layers=1, score=True, score_layers=1)
 OPTIONS = TrainingOptions(
     time_step=2.0, n_history=1, atoms_per_bead=1, steps=30, validate_every=10, systems_per_batch=3, windows_per_system=4,
-    patience=50, cutoff=4.0, refinement_levels=2,
+    patience=50, cutoff=4.0, refinement_levels=2, matching_steps=20,
 )  # fmt: skip
 
 
@@ -48,6 +48,11 @@ def losses(training: Path, session: int = 0) -> dict[str, dict[int, float]]:
             if name.startswith(("train_", "val_")) and value:
                 found.setdefault(name, {})[int(row["step"])] = float(value)
     return found
+
+
+def matching_losses(training: Path, session: int = 0) -> dict[str, dict[int, float]]:
+    """Those of the last stage."""
+    return losses(training / "matching", session)
 
 
 def assert_same_losses(one: dict[str, dict[int, float]], other: dict[str, dict[int, float]]) -> None:
@@ -75,6 +80,9 @@ def test_two_processes_give_the_losses_of_one(alone: Path, tmp_path: Path) -> No
     assert set(known) == {"train_nll", "train_score", "val_nll", "val_size", "val_score"}
     assert [len(known[name]) for name in ("train_nll", "val_nll")] == [3, 3]
     assert_same_losses(known, losses(two.with_suffix(".training")))
+    known = matching_losses(alone.with_suffix(".training"))
+    assert set(known) == {"train_pairs", "train_score", "val_score"}
+    assert_same_losses(known, matching_losses(two.with_suffix(".training")))
     torch.testing.assert_close(weights(two), weights(alone), rtol=1e-3, atol=1e-4)
     val_nll = [LearnedModel.load(path).description.training["val_nll"] for path in (alone, two)]
     assert val_nll[1] == pytest.approx(val_nll[0], rel=1e-4)
@@ -140,7 +148,8 @@ def test_two_nodes(alone: Path, tmp_path: Path) -> None:
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     nodes = [start(tmp_path / "m.pt", nodes=2, **meeting, NODE_RANK=str(rank)) for rank in (0, 1)]
     assert [node.wait(timeout=600) for node in nodes] == [0, 0]
-    assert_same_losses(losses(alone.with_suffix(".training")), losses(tmp_path / "m.training"))
+    for of_stage in (losses, matching_losses):
+        assert_same_losses(of_stage(alone.with_suffix(".training")), of_stage(tmp_path / "m.training"))
     torch.testing.assert_close(weights(tmp_path / "m.pt"), weights(alone), rtol=1e-3, atol=1e-4)
 
 

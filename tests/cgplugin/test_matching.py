@@ -20,7 +20,7 @@ from cgplugin.networks.options import NetworkOptions
 from cgplugin.observables.pairs import near_pairs
 from cgplugin.training.dataset import Augmentation, Request, WindowDataset, WindowSampler, random_numbers
 from cgplugin.training.loading import loader
-from cgplugin.training.matching import MatchingModule, StepBatch, StepDataset
+from cgplugin.training.matching import FLOOR, MatchingModule, StepBatch, StepDataset
 from cgplugin.training.options import TrainingOptions
 from cgplugin.training.pair_counts import PairBands
 from cgplugin.training.trainer import train
@@ -137,7 +137,7 @@ def close_unlike_pairs(module: MatchingModule, batch: StepBatch) -> float:
 
 def test_pairs_alone_teach_a_core(model_file: Path, paths: list[CoarseTrajectory]) -> None:
     """The Score GNN has random weights, and no loss but that of the pairs."""
-    module, steps = matching(model_file, paths)
+    module, steps = matching(model_file, paths, windows_per_system=8)
     held_out = steps[[Request(n, np.arange(50), (100 + n,)) for n in range(3)]]
     frozen = {k: v.clone() for k, v in module.networks.state_dict().items() if not k.startswith("score")}
     before = close_unlike_pairs(module, held_out)
@@ -145,7 +145,10 @@ def test_pairs_alone_teach_a_core(model_file: Path, paths: list[CoarseTrajectory
     for batch in loader(steps, WindowSampler(steps.n_windows, 60, 3, 8, seed=1)):
         with torch.no_grad():
             true = module.counts(batch, batch.windows.target)
-        learned = module.counts(batch, module.step(batch, module.predict(batch.windows)))
+        simulated = module.started(batch)
+        change = module.step(simulated, module.predict(simulated.windows))
+        learned = module.counts(simulated, change)
+        module.keep(simulated, change)
         optimizer.zero_grad()
         module.pair_loss(batch.systems, learned, true).backward()
         optimizer.step()
@@ -164,7 +167,7 @@ def test_gradient_is_that_of_the_squared_error(model_file: Path, paths: list[Coa
     systems = torch.tensor([0, 0])
     module.pair_loss(systems, learned, true).backward()
     mean = learned.detach().mean(dim=0).requires_grad_()
-    (0.5 * (mean - true.mean(dim=0)).square() / (true.mean(dim=0) + 0.02)).sum().backward()
+    (0.5 * (mean - true.mean(dim=0)).square() / (true.mean(dim=0) + FLOOR)).sum().backward()
     torch.testing.assert_close(learned.grad, mean.grad.expand(2, -1) / 2)
 
 
@@ -185,6 +188,61 @@ def test_a_systems_own_error_counts_the_more_the_more_often_it_was_seen(
     assert last[0] > 0 > last[1]
     torch.testing.assert_close(module.of_all, torch.zeros_like(module.of_all), rtol=0, atol=1e-5)
     assert module.seen.tolist() == [400, 0, 400]
+
+
+def test_a_step_begins_where_the_last_one_of_its_system_ended(model_file: Path, paths: list[CoarseTrajectory]) -> None:
+    module, steps = matching(model_file, paths, windows_per_system=2)
+    first, second = (steps[[Request(1, np.array(own), (n,))]] for n, own in enumerate(([3, 9], [20, 30])))
+    never, once = torch.tensor([[False, False]]), torch.tensor([[False, True]])
+    first, second = first._replace(begins=never), second._replace(begins=once)
+    # nothing to go on from yet
+    begun = module.started(first)
+    assert torch.equal(begun.present, first.present)
+    torch.testing.assert_close(begun.windows.displacements, first.windows.displacements)
+    one, other = (
+        {(int(j), int(i)): r for (j, i), r in zip(b.windows.edge_index.T, b.windows.separations, strict=True)}
+        for b in (begun, first)
+    )
+    assert one.keys() == other.keys()
+    change = torch.randn(24, 3)
+    module.pair_loss(first.systems, *2 * [torch.zeros(1, module.bands.n_features)])
+    module.keep(begun, change)
+    goes_on = module.started(second)
+    latest = first.windows.displacements[:, 0] + change
+    torch.testing.assert_close(goes_on.present[:12], (first.present + latest)[:12])
+    torch.testing.assert_close(goes_on.windows.displacements[:12, 0], latest[:12])
+    torch.testing.assert_close(goes_on.windows.displacements[:12, 1], first.windows.displacements[:12, 0])
+    # the second window begins anew
+    assert torch.equal(goes_on.present[12:], second.present[12:])
+    torch.testing.assert_close(goes_on.windows.displacements[12:], second.windows.displacements[12:])
+    # the edges are those of these positions
+    expected = steps.data.edges(
+        1, goes_on.present.reshape(2, 12, 3).numpy(), second.frames[0].numpy(), CUTOFF, ION_CUTOFF
+    )
+    assert torch.equal(goes_on.windows.edge_index, expected.pairs)
+    torch.testing.assert_close(goes_on.windows.separations, expected.separations)
+    # other systems have nothing of it
+    elsewhere = steps[[Request(2, np.array([1, 2]), (5,))]]._replace(begins=never)
+    assert torch.equal(module.started(elsewhere).present, elsewhere.present)
+
+
+def test_a_box_that_changes_is_never_gone_on_in(model_file: Path, paths: list[CoarseTrajectory]) -> None:
+    """Positions of one box have no place in another."""
+    swelling = paths[1].box_vectors * np.linspace(1, 1.1, paths[1].n_frames)[:, None, None]
+    module, steps = matching(model_file, [paths[0], replace(paths[1], box_vectors=swelling)], windows_per_system=1)
+    assert module.goes_on.tolist() == [True, False]
+    batch = steps[[Request(1, np.array([3]), (0,))]]
+    module.seen += 1
+    module.keep(batch, torch.ones(12, 3))
+    assert torch.equal(module.started(batch._replace(begins=torch.tensor([[False]]))).present, batch.present)
+
+
+def test_no_batch_has_a_system_twice() -> None:
+    """Two steps of one simulation at once would both be the next."""
+    sampler = WindowSampler(np.array([50, 1, 1]), 40, 5, 2, seed=0, distinct=True)
+    assert all(sorted(request.system for request in batch) == [0, 1, 2] for batch in sampler)
+    few = WindowSampler(np.array([50, 1, 1]), 40, 2, 2, seed=0, distinct=True)
+    assert all(len({request.system for request in batch}) == 2 for batch in few)
 
 
 OPTIONS = TrainingOptions(

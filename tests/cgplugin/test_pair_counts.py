@@ -13,8 +13,9 @@ from cgplugin import MolecularSystem
 from cgplugin.coarse_graining.coarse_trajectory import CoarseTrajectory
 from cgplugin.coarse_graining.vocabulary import Vocabulary
 from cgplugin.observables.pairs import near_pairs
+from cgplugin.systems.periodic import box_heights
 from cgplugin.training.dataset import WindowDataset
-from cgplugin.training.pair_counts import GROWTH, RAREST, PairBands
+from cgplugin.training.pair_counts import BEFORE, GROWTH, RAREST, PairBands, reach_of_pairs
 from tests.conftest import bead_path
 
 Array = NDArray[np.float64]
@@ -80,17 +81,17 @@ def test_pairs_are_those_that_vesin_finds() -> None:
     data = windows(path)
     bands = PairBands.of(data, REACH)
     still = np.zeros_like(path.positions[:40], dtype=np.float64)
-    found = counted(bands, data, path.positions[:40].astype(np.float64), still).reshape(
-        40, *bands.edges.shape[:1], 2, -1
-    )
+    found = counted(bands, data, path.positions[:40].astype(np.float64), still)
+    found = found.reshape(40, bands.edges.shape[0], len(BEFORE) + 1, -1)
     numbers = bands.numbers(path).numpy()
     for frame, own in zip(path.positions[:40].astype(np.float64), found, strict=True):
         pairs = near_pairs(frame, BOX, REACH)
         kinds = bands.table.numpy()[numbers[pairs.first], numbers[pairs.second]]
-        near = pairs.distances < 0.5 * REACH
+        # nothing has moved
+        come_from = np.digitize(pairs.distances, np.array(BEFORE) * REACH)
         for kind, ends in enumerate(bands.edges.numpy()):
-            for where, mask in ((0, near), (1, ~near)):
-                distances = pairs.distances[(kinds == kind) & mask]
+            for where in range(len(BEFORE) + 1):
+                distances = pairs.distances[(kinds == kind) & (come_from == where)]
                 hard = (distances[:, None] < ends[None, :-1]).sum(axis=0)
                 soft = own[kind, where].cumsum(dim=0)[:-1].numpy()
                 width = 6 * 0.06 * ends[:-1]
@@ -104,11 +105,20 @@ def test_a_pair_counts_by_where_it_was_before() -> None:
     # now 0.5 apart; before the step too, or 2.0 apart, across the box's face
     positions = np.array([[[0.1, 3, 3], [5.6, 3, 3]]] * 2)
     moved = np.array([[[0.0, 0, 0], [0, 0, 0]], [[0.0, 0, 0], [1.5, 0, 0]]])
-    near, far = counted(bands, data, positions, moved).reshape(2, 3, 2, 2)
+    near, far = counted(bands, data, positions, moved).reshape(2, 3, 3, 2)
     assert near[1, 0, 0] == pytest.approx(1, abs=1e-3)
-    assert far[1, 1, 0] == pytest.approx(1, abs=1e-3)
+    assert far[1, 2, 0] == pytest.approx(1, abs=1e-3)
     assert near.sum() == pytest.approx(1, abs=1e-3)
     assert far.sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_pairs_are_counted_as_far_as_the_score_network_sees_and_one_image_of_each() -> None:
+    paths = (gas(4, 10),)
+    small = 0.5 * float(box_heights(BOX).min())
+    of = {"vocabulary": Vocabulary(("N", "P"), ()), "stride": 1, "n_history": 1, "levels": (1.0,)}
+    assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, score_cutoff=1.5, **of)) == 1.5
+    assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, score_cutoff=1.5, ion_cutoff=2.0, **of)) == 2.0
+    assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, ion_cutoff=small + 1, **of)) == pytest.approx(small)
 
 
 @settings(max_examples=25, deadline=None)

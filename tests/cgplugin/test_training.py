@@ -221,6 +221,19 @@ def test_logs_and_checkpoints_are_there(tmp_path: Path) -> None:
     assert list((folder / "tensorboard").glob("events*"))
 
 
+def test_a_training_goes_on_from_its_last_steps_not_from_its_best(tmp_path: Path) -> None:
+    """Where the loss no longer falls, a kill would throw all away since it last did."""
+    options = TrainingOptions(
+        **(TINY | {"learning_rate": 3.0, "final_learning_rate": 3.0, "steps": 100, "averaging": 0.0})
+    )
+    train(dimers(), tmp_path / "m.pt", options=options)
+    best, last = (
+        torch.load(tmp_path / "m.training" / f"{name}.ckpt", weights_only=True)["global_step"]
+        for name in ("best", "last")
+    )
+    assert best < last == 100
+
+
 def test_single_system_is_split_in_time(tmp_path: Path) -> None:
     path = train(dimers(1, 100), tmp_path / "m.pt", options=TrainingOptions(**TINY))
     assert LearnedModel.load(path).description.training["training_systems"] == ["d0"]

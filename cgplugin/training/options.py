@@ -70,6 +70,9 @@ class TrainingOptions:
         "flow", "flow: probability flow, few evaluations; langevin: annealed Langevin dynamics, as in the paper."
     )
     refinement_skip: int = _option(0, "Highest noise levels that flow leaves out.")
+    refinement_reuse: bool = _option(
+        False, "Whether flow evaluates the Score GNN once per level, in place of one more time, which is more exact."
+    )
     validation_fraction: float = _option(0.1, "Share of the systems kept for validation.")
     validate_every: int = _option(200, "Training steps between validations.")
     patience: int = _option(8, "Validations without improvement before training stops.")

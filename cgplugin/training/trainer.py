@@ -139,6 +139,7 @@ def train(
         options.refinement_steps,
         sampler=options.refinement_sampler,
         skip=options.refinement_skip,
+        reuse=options.refinement_reuse,
     )
     module = TrainingModule(networks, options, scales)
     with quiet_lightning(), processes.prepared():

@@ -134,6 +134,8 @@ class RefinedStep(LearnedStep):
     ----------
     levels : list of float
         Noise levels of the flow, nm, descending.
+    reuse : bool
+        Whether the first step's second evaluation serves the second step.
     score_cutoff : float
         Of the Score GNN's edges, nm.
     score_ion_cutoff : float or None
@@ -143,10 +145,17 @@ class RefinedStep(LearnedStep):
     """
 
     def __init__(
-        self, *, levels: list[float], score_cutoff: float, score_ion_cutoff: float | None, **kwargs: Any
+        self,
+        *,
+        levels: list[float],
+        reuse: bool,
+        score_cutoff: float,
+        score_ion_cutoff: float | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.levels = [*levels, 0.0]
+        self.reuse = reuse
         self.next_edges = BeadEdges(kwargs["graph"], score_cutoff, kwargs["box_vectors"], score_ion_cutoff)
 
     def forward(self, positions: Tensor, box_vectors: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -160,13 +169,15 @@ class RefinedStep(LearnedStep):
         moved_on = 2 * frames[0] - frames[1]
         highest = self.levels[0]
         u = (noise + highest * normal[1]) / (scale.square() + highest**2).sqrt()
-        last = torch.zeros_like(u)
+        last, ahead = torch.zeros_like(u), torch.zeros_like(u)
         for n in range(len(self.levels) - 1):
             sigma, lower = self.levels[n], self.levels[n + 1]
             point, level = u, sigma
             slope, now = torch.zeros_like(u), torch.zeros_like(u)
             # Heun's method starts, Adams-Bashforth goes on
             n_stages = 2 if n == 0 and lower > 0 else 1
+            if n == 1 and self.reuse:
+                n_stages, now = 0, ahead
             for stage in range(n_stages):
                 width = (scale.square() + level**2).sqrt()
                 tentative = mean + width * point
@@ -178,6 +189,7 @@ class RefinedStep(LearnedStep):
                     now = slope_here
                 slope = slope + slope_here / n_stages
                 point, level = u + (lower - sigma) * slope_here, lower
+                ahead = slope_here
             if n > 0:
                 slope = now + 0.5 * (lower - sigma) / (sigma - self.levels[n - 1]) * (now - last)
             u = u + (lower - sigma) * slope
@@ -237,6 +249,7 @@ def learned_step(
     return torchscript.compiled(
         RefinedStep(
             levels=levels,
+            reuse=refinement.reuse,
             score_cutoff=score_cutoff,
             score_ion_cutoff=score_ion_cutoff,
             **step,

@@ -90,7 +90,8 @@ def test_flow_keeps_the_correlations_of_a_chain() -> None:
     np.testing.assert_allclose((refined @ modes).var(axis=0), values, rtol=0.05, atol=0.01)
 
 
-def test_flow_has_second_order_with_an_evaluation_per_level_and_one_more() -> None:
+@pytest.mark.parametrize(("reuse", "more"), [(False, 1), (True, 0)])
+def test_flow_has_second_order_with_an_evaluation_per_level_and_one_more_or_not(reuse: bool, more: int) -> None:
     """The truth is a Gaussian of another width q: x - m shrinks as sqrt(q^2 + s^2) along the exact flow."""
     scale, width = torch.full((200, 3), 1.0), 0.6
     mean, drawn, normal = torch.zeros(200, 3), torch.randn(200, 3), torch.randn(1, 200, 3)
@@ -103,9 +104,9 @@ def test_flow_has_second_order_with_an_evaluation_per_level_and_one_more() -> No
             calls.append(sigma)
             return sigma * x / (width**2 + sigma**2)
 
-        refinement = Refinement(n_levels, sampler="flow")
+        refinement = Refinement(n_levels, sampler="flow", reuse=reuse)
         refined = refine(drawn, prediction(mean, scale), estimate, levels, refinement, normal)
-        assert len(calls) == n_levels + 1
+        assert len(calls) == n_levels + more
         exact = (drawn + levels[0] * normal[0]) * width / (width**2 + levels[0] ** 2) ** 0.5
         return float((refined - exact).abs().max())
 
@@ -130,6 +131,16 @@ def test_flow_asks_for_the_levels_it_is_told() -> None:
         torch.zeros(1, 4, 3),
     )
     assert asked == [0.4, 0.1, 0.1]
+    asked.clear()
+    refine(
+        torch.ones(4, 3),
+        given,
+        estimate,
+        (0.8, 0.4, 0.2, 0.1),
+        Refinement(4, sampler="flow", reuse=True),
+        torch.zeros(1, 4, 3),
+    )
+    assert asked == [0.8, 0.4, 0.2, 0.1]
 
 
 @pytest.mark.parametrize(("n_levels", "tolerance"), [(6, 0.04), (20, 0.01)])

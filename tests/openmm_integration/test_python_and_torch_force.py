@@ -82,7 +82,13 @@ def dimers(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return model, CoarseSystem((model.coarsen(system),), None, np.repeat(frames, 3, axis=0)), NONE
 
 
-@pytest.fixture(scope="module", params=["single_chain", "box"])
+@pytest.fixture(scope="module")
+def reused(box: Case) -> Case:
+    """The same, with an evaluation of the Score GNN less."""
+    return box[0], box[1], Refinement(levels=3, sampler="flow", reuse=True)
+
+
+@pytest.fixture(scope="module", params=["single_chain", "box", "reused"])
 def case(request: pytest.FixtureRequest) -> Case:
     return request.getfixturevalue(request.param)
 

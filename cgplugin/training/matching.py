@@ -255,7 +255,9 @@ class MatchingModule(lightning.LightningModule):
             return self.networks.estimate_noise(prediction, tentative, *edges, level)
 
         present = Edges(batch.windows.edge_index, batch.windows.separations, batch.windows.edge_kinds)
-        change = prediction.mean + bonded_noise(prediction, present, batch.normal[0])
+        change = prediction.mean
+        if self.networks.dynamics.stochastic:
+            change = change + bonded_noise(prediction, present, batch.normal[0])
         return refine(change, prediction, estimate, self.levels, self.refinement, batch.normal[1:])
 
     def counts(self, batch: StepBatch, change: Tensor) -> Tensor:

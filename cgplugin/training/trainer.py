@@ -93,6 +93,10 @@ def train(
         )
     if validation is None:
         trajectories, validation = split_off_validation(trajectories, options, stride)
+    if options.matching_steps and len(trajectories) < processes.number:
+        raise UserError(
+            f"matching-steps: {processes.number} processes share {len(trajectories)} systems, one each at least"
+        )
     everything = [*trajectories, *validation]
     vocabulary = Vocabulary.of(t.cg.system for t in everything)
     scales = fit_scales(trajectories, stride, prior=network.prior == "linear")
@@ -148,11 +152,11 @@ def train(
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
         if options.matching_steps:
             # not turned, as the positions that come with these windows are not
-            own_windows = windows(trajectories, augmentation=Augmentation(time_reversal=options.time_reversal))
-            bands = PairBands.of(own_windows, reach_of_pairs(own_windows))
-            matching = MatchingModule(networks, options, own_windows, bands, levels, refinement)
-            steps = StepDataset(own_windows, refinement.n_normal)
+            recorded = windows(trajectories, augmentation=Augmentation(time_reversal=options.time_reversal))
             stage = Stage(options.matching_steps, folder / "matching", None, goes_on)
+            bands = PairBands.of(recorded, reach_of_pairs(recorded))
+            matching = MatchingModule(networks, options, recorded, bands, levels, refinement)
+            steps = StepDataset(recorded, refinement.n_normal)
             last = fit(matching, steps, validation_set, options, stage, processes, progress)
             matching.load_state_dict(torch.load(last, weights_only=True)["state_dict"])
     if processes.node:

@@ -23,6 +23,7 @@ from cgplugin.training.loading import loader
 from cgplugin.training.matching import FLOOR, MatchingModule, StepBatch, StepDataset
 from cgplugin.training.options import TrainingOptions
 from cgplugin.training.pair_counts import PairBands
+from cgplugin.training.processes import Processes
 from cgplugin.training.trainer import train
 from tests.cgplugin.test_pair_counts import BOX, salt
 from tests.conftest import ROOT, bead_path
@@ -295,3 +296,9 @@ def test_only_the_score_network_learns(paths: list[CoarseTrajectory], tmp_path: 
 def test_without_a_score_network_there_is_nothing_to_match(paths: list[CoarseTrajectory], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="matching-steps is 40, but there is no Score GNN: use --score"):
         train(paths, tmp_path / "m.pt", options=OPTIONS, network=replace(NETWORK, score=False))
+
+
+def test_more_processes_than_systems_are_refused(paths: list[CoarseTrajectory], tmp_path: Path) -> None:
+    options = replace(OPTIONS, systems_per_batch=4)
+    with pytest.raises(UserError, match="matching-steps: 4 processes share 2 systems, one each at least"):
+        train(paths, tmp_path / "m.pt", options=options, network=NETWORK, processes=Processes(4))

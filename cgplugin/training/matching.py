@@ -20,7 +20,6 @@ from cgplugin.networks.dynamics import Prediction
 
 from .dataset import Batch, Request, WindowDataset, random_numbers
 from .likelihood import ion_weights, score_loss
-from .mobilities import Mobilities
 from .options import TrainingOptions
 from .pair_counts import PairBands
 from .processes import rank_and_number, weight_of_share
@@ -117,8 +116,7 @@ class MatchingModule(lightning.LightningModule):
     Score matching makes the estimate of noise right on average, but no loss of it sees the few beads that come close to each
     other, and a refinement in few evaluations is not exact either. So the whole learned step is done as in a simulation, and the
     numbers of pairs n_b in bands of distance, by kind of pair and by how far apart the pair was before, are compared with
-    those of MD; so are the squared displacements of molecules, since beads that are moved apart would move less in the end.
-    The loss is that of score matching plus weight times
+    those of MD. The loss is that of score matching plus weight times
 
     .. math:: \sum_b \frac{\langle n_b - n_b^\mathrm{MD} \rangle}{\langle n_b^\mathrm{MD} \rangle} n_b,
 
@@ -167,12 +165,11 @@ class MatchingModule(lightning.LightningModule):
         self.networks, self.options = networks, options
         self.data, self.bands, self.levels, self.refinement = data, bands, levels, refinement
         self.kinds = [bands.numbers(path) for path in data.trajectories]
-        self.mobilities = Mobilities.of(data, bands.kinds)
-        n_systems, n_features = len(data.trajectories), bands.n_features + len(bands.kinds)
+        n_systems = len(data.trajectories)
         # running means are part of the state: a training that was killed goes on with them
-        self.register_buffer("expected", torch.zeros(n_features))
-        self.register_buffer("of_all", torch.zeros(n_features))
-        self.register_buffer("of_systems", torch.zeros(n_systems, n_features))
+        self.register_buffer("expected", torch.zeros(bands.n_features))
+        self.register_buffer("of_all", torch.zeros(bands.n_features))
+        self.register_buffer("of_systems", torch.zeros(n_systems, bands.n_features))
         self.register_buffer("seen", torch.zeros(n_systems))
         # so are the simulations: the windows of one system after those of the other
         rows = np.cumsum([0, *(options.windows_per_system * len(own) for own in self.kinds)])
@@ -264,17 +261,14 @@ class MatchingModule(lightning.LightningModule):
         return refine(change, prediction, estimate, self.levels, self.refinement, batch.normal[1:])
 
     def counts(self, batch: StepBatch, change: Tensor) -> Tensor:
-        """Pairs of each window on average after a change of displacement, and mobilities, shape (n_samples, n_features)."""
+        """Pairs of each window on average after a change of displacement, shape (n_samples, n_features)."""
         n_samples, n_windows = batch.frames.shape
         of_beads = [self.kinds[system].repeat(n_windows) for system in batch.systems.tolist()]
         kinds = torch.cat(of_beads).to(change.device)
         samples = torch.repeat_interleave(torch.tensor([len(own) for own in of_beads])).to(change.device)
         edges = self.edges(batch, change, self.bands.reach)
         moved = batch.windows.displacements[:, 0] + change
-        pairs = self.bands.counts(edges, moved, kinds, samples, n_samples) / n_windows
-        of_samples = zip(batch.systems.tolist(), moved.split([len(own) for own in of_beads]), strict=True)
-        mobilities = [self.mobilities.sums(system, own.reshape(n_windows, -1, 3)) for system, own in of_samples]
-        return torch.cat([pairs, torch.stack(mobilities)], dim=1)
+        return self.bands.counts(edges, moved, kinds, samples, n_samples) / n_windows
 
     def pair_loss(self, systems: Tensor, learned: Tensor, true: Tensor) -> Tensor:
         """Update the running means by the pairs of each sample, shapes (n_samples, n_features), and return the loss."""

@@ -134,8 +134,10 @@ class PairBands:
 
 def reach_of_pairs(data: WindowDataset) -> float:
     """As far as the Score GNN sees, in nm, though not beyond half a box, where pairs of several images begin."""
-    boxes = [path.box_vectors[0] for path in data.trajectories if path.box_vectors is not None]
-    return min([max(filter(None, data.score_cutoffs)), *(0.5 * float(box_heights(box).min()) for box in boxes)])
+    boxes = [path.box_vectors for path in data.trajectories if path.box_vectors is not None]
+    return min(
+        [max(filter(None, data.score_cutoffs)), *(0.5 * float(box_heights(of_frames).min()) for of_frames in boxes)]
+    )
 
 
 def _pairs(

@@ -119,6 +119,11 @@ def test_pairs_are_counted_as_far_as_the_score_network_sees_and_one_image_of_eac
     assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, score_cutoff=1.5, **of)) == 1.5
     assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, score_cutoff=1.5, ion_cutoff=2.0, **of)) == 2.0
     assert reach_of_pairs(WindowDataset(paths, cutoff=1.0, ion_cutoff=small + 1, **of)) == pytest.approx(small)
+    # of a box that changes, its smallest
+    shrinking = replace(paths[0], box_vectors=paths[0].box_vectors * np.linspace(1, 0.8, 10)[:, None, None])
+    data = WindowDataset((shrinking,), cutoff=1.0, ion_cutoff=small + 0.5, **of)
+    assert reach_of_pairs(data) == pytest.approx(0.8 * small)
+    assert PairBands.of(data, reach_of_pairs(data)).reach == pytest.approx(0.8 * small)
 
 
 @settings(max_examples=25, deadline=None)

@@ -19,10 +19,11 @@ from cgplugin.networks.combined import LearnedNetworks
 from cgplugin.networks.dynamics import Prediction
 
 from .dataset import Batch, Request, WindowDataset, random_numbers
-from .likelihood import ion_weights, score_loss
+from .likelihood import ion_weights
 from .options import TrainingOptions
 from .pair_counts import PairBands
 from .processes import rank_and_number, weight_of_share
+from .training_module import adam_with_decay, loss_of_score, predict
 
 MEMORY = 1000.0
 """Samples that the running mean of all systems' errors goes back over."""
@@ -183,17 +184,7 @@ class MatchingModule(lightning.LightningModule):
     def predict(self, batch: Batch) -> Prediction:
         """What the Dynamics GNN, which learns no more, says of the windows."""
         with torch.no_grad():
-            embedded = self.networks.embed(
-                batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
-            )
-            return self.networks(
-                embedded[batch.embedding_row],
-                batch.masses,
-                batch.displacements,
-                batch.edge_index,
-                batch.separations,
-                batch.edge_kinds,
-            )
+            return predict(self.networks, batch)
 
     def started(self, batch: StepBatch) -> StepBatch:
         """The batch with its simulations' present in place of the recorded one, where these go on."""
@@ -217,18 +208,16 @@ class MatchingModule(lightning.LightningModule):
     def keep(self, batch: StepBatch, change: Tensor) -> None:
         """Let the simulations of the batch go on from where a step ended."""
         latest = batch.windows.displacements[:, 0] + change.detach()
-        positions, displacements = torch.zeros_like(self.positions), torch.zeros_like(self.displacements)
-        ran = torch.zeros_like(self.seen)
-        rows = torch.cat([torch.arange(own.start, own.stop) for own in (self.rows[n] for n in batch.systems.tolist())])
-        positions[rows] = batch.present + latest
-        displacements[rows] = torch.cat([latest.unsqueeze(1), batch.windows.displacements[:, :-1]], dim=1)
-        ran[batch.systems] = 1
-        if rank_and_number()[1] > 1:
-            for tensor in (positions, displacements, ran):
-                distributed.all_reduce(tensor)
-        for system in ran.nonzero().flatten().tolist():
-            own = self.rows[system]
-            self.positions[own], self.displacements[own] = positions[own], displacements[own]
+        displacements = torch.cat([latest.unsqueeze(1), batch.windows.displacements[:, :-1]], dim=1)
+        ended = (batch.systems.tolist(), batch.present + latest, displacements)
+        of_processes = [ended]
+        if (number := rank_and_number()[1]) > 1:
+            of_processes = [ended] * number
+            distributed.all_gather_object(of_processes, ended)
+        for systems, positions, displacements in of_processes:
+            rows = torch.cat([torch.arange(own.start, own.stop) for own in (self.rows[system] for system in systems)])
+            self.positions[rows] = positions.to(self.positions.device)
+            self.displacements[rows] = displacements.to(self.displacements.device)
 
     def edges(self, batch: StepBatch, change: Tensor, cutoff: float, ion_cutoff: float | None = None) -> Edges:
         """Edges after a change of displacement, differentiable with respect to it."""
@@ -297,11 +286,9 @@ class MatchingModule(lightning.LightningModule):
         windows, noisy = batch.windows, batch.windows.noisy
         assert noisy is not None
         prediction = self.predict(windows)
-        estimate = self.networks.estimate_noise(
-            prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
-        )
         weights = ion_weights(windows.molecules, self.options.ion_weight)
-        score = weight_of_share(float(weights.sum()), self.device) * score_loss(estimate, noisy.normal, weights)
+        score = loss_of_score(self.networks, prediction, noisy, weights)
+        score = weight_of_share(float(weights.sum()), self.device) * score
         with torch.no_grad():
             true = self.counts(batch, windows.target)
         simulated = self.started(batch)
@@ -321,15 +308,7 @@ class MatchingModule(lightning.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Loss of score matching, which must not grow."""
         assert batch.noisy is not None
-        estimate = self.networks.estimate_noise(
-            self.predict(batch),
-            batch.noisy.change,
-            batch.noisy.edge_index,
-            batch.noisy.separations,
-            batch.noisy.edge_kinds,
-            batch.noisy.sigma,
-        )
-        loss = score_loss(estimate, batch.noisy.normal)
+        loss = loss_of_score(self.networks, self.predict(batch), batch.noisy)
         self.log("val_score", loss, batch_size=len(batch.target), sync_dist=self.trainer.world_size > 1)
 
     def configure_optimizers(self) -> Any:
@@ -337,7 +316,4 @@ class MatchingModule(lightning.LightningModule):
         options = self.options
         score = self.networks.score
         assert score is not None
-        optimizer = torch.optim.AdamW(score.parameters(), options.matching_rate, weight_decay=options.weight_decay)
-        decay = (options.final_learning_rate / options.learning_rate) ** (1 / options.matching_steps)
-        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return adam_with_decay(score.parameters(), options, options.matching_rate, options.matching_steps)

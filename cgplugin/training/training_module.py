@@ -1,15 +1,16 @@
 """The networks with their losses and their optimiser, as Lightning trains them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cgplugin.networks.combined import LearnedNetworks
-from cgplugin.networks.dynamics import Scales
+from cgplugin.networks.dynamics import Prediction, Scales
 
-from .dataset import Batch
+from .dataset import Batch, NoisyTarget
 from .likelihood import ion_weights, negative_log_likelihood, score_loss, size_loss
 from .options import TrainingOptions
 from .processes import weight_of_share
@@ -31,28 +32,14 @@ class TrainingModule(lightning.LightningModule):
 
     def losses(self, batch: Batch, weights: Tensor | None = None) -> dict[str, Tensor]:
         """Losses per degree of freedom: ``nll``, ``size`` and, with a Score GNN, ``score``, of beads with these weights."""
-        embedded = self.networks.embed(
-            batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
-        )
-        prediction = self.networks(
-            embedded[batch.embedding_row],
-            batch.masses,
-            batch.displacements,
-            batch.edge_index,
-            batch.separations,
-            batch.edge_kinds,
-        )
+        prediction = predict(self.networks, batch)
         unit = self.scales.residual
         losses = {
             "nll": negative_log_likelihood(prediction, batch.target, batch.edge_index, batch.molecules, unit, weights),
             "size": size_loss(prediction, batch.internal_rg2, self.scales.internal_rg2),
         }
         if batch.noisy is not None:
-            noisy = batch.noisy
-            estimate = self.networks.estimate_noise(
-                prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
-            )
-            losses["score"] = score_loss(estimate, noisy.normal, weights)
+            losses["score"] = loss_of_score(self.networks, prediction, batch.noisy, weights)
         return losses
 
     def training_step(self, batch: Batch) -> Tensor:
@@ -84,8 +71,39 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with exponential decay of the learning rate (paper, Methods)."""
-        options = self.options
-        optimizer = torch.optim.AdamW(self.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-        decay = (options.final_learning_rate / options.learning_rate) ** (1 / options.steps)
-        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return adam_with_decay(self.parameters(), self.options, self.options.learning_rate, self.options.steps)
+
+
+def predict(networks: LearnedNetworks, batch: Batch) -> Prediction:
+    """Prediction for the windows of a batch."""
+    embedded = networks.embed(
+        batch.atom_types, batch.atom_masses, batch.bonds, batch.bond_types, batch.mapping, batch.n_embedded
+    )
+    return networks(
+        embedded[batch.embedding_row],
+        batch.masses,
+        batch.displacements,
+        batch.edge_index,
+        batch.separations,
+        batch.edge_kinds,
+    )
+
+
+def loss_of_score(
+    networks: LearnedNetworks, prediction: Prediction, noisy: NoisyTarget, weights: Tensor | None = None
+) -> Tensor:
+    """Loss of score matching on noisy true next positions, of beads with these weights."""
+    estimate = networks.estimate_noise(
+        prediction, noisy.change, noisy.edge_index, noisy.separations, noisy.edge_kinds, noisy.sigma
+    )
+    return score_loss(estimate, noisy.normal, weights)
+
+
+def adam_with_decay(
+    parameters: Iterable[nn.Parameter], options: TrainingOptions, learning_rate: float, steps: int
+) -> dict[str, Any]:
+    """Adam whose learning rate decays exponentially over some steps, by the factor that the options give (paper, Methods)."""
+    optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=options.weight_decay)
+    decay = (options.final_learning_rate / options.learning_rate) ** (1 / steps)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
